@@ -1,0 +1,1 @@
+"""What runs on the remote: standard library, Python 3.8, imports core alone."""

@@ -1,0 +1,340 @@
+"""The project's own JSON-RPC methods: what editors and the command line say to the hub.
+
+These Structs are the one source of truth; `protocol/` is generated from them. Names on the wire
+are camelCase. Rules of change: a field is added with a default, none is renamed, retyped or
+removed. `project` is an absolute path in the project; "" means the client's workspace folder.
+`host` is a name of the configuration's `hosts`; "" means the project's chosen one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+VERSION = 1
+"""Of the control socket and of these methods together; told in every hello."""
+
+
+class Message(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=False):
+    """Base of all parameters, results and parts of them."""
+
+
+class Place(Message, frozen=True, kw_only=True):
+    """Base of requests that concern one project on one host."""
+
+    project: str = ""
+    host: str = ""
+
+
+class Empty(Message, frozen=True, kw_only=True):
+    """Nothing to say."""
+
+
+# --- sync ------------------------------------------------------------------------------------
+
+
+class SyncParams(Place, frozen=True, kw_only=True):
+    """`prefer` decides first contact and conflicts in this one sync; "" asks."""
+
+    prefer: Literal["", "local", "remote", "newer"] = ""
+    dry_run: bool = False
+    paths: list[str] = []
+
+
+class PathNote(Message, frozen=True, kw_only=True):
+    """A path and what is to be said of it. `kind`: "conflict", "newer-there", "refused",
+    "unreadable", "skipped"."""
+
+    path: str
+    kind: str
+    text: str
+
+
+class SyncResult(Message, frozen=True, kw_only=True):
+    """What one sync did; `bytes_sent` counts frames of this project as they went out.
+    `plan`: for a dry run, lines like "put model.py"."""
+
+    sent: int
+    removed: int
+    bytes_sent: int
+    seconds: float
+    notes: list[PathNote] = []
+    plan: list[str] = []
+
+
+class Synced(Message, frozen=True, kw_only=True):
+    """Notification `sidecar/synced`: these paths are visible on the host as they are here."""
+
+    project: str
+    host: str
+    paths: list[str]
+    bytes_sent: int
+    milliseconds: float
+
+
+# --- jobs ------------------------------------------------------------------------------------
+
+
+class RunParams(Place, frozen=True, kw_only=True):
+    """`target`: a `.py` file (absolute, or relative to `cwd`), a program's name, or a module's
+    name where `module` is set. `cwd`: absolute, here; "" is the project's root. `as_is`: run what
+    is there, whatever differs. `terminal`: give it a PTY of that size. `dirty`: paths with
+    unsaved changes, so that the answer can say so."""
+
+    target: str
+    args: list[str] = []
+    module: bool = False
+    cwd: str = ""
+    env: dict[str, str] = {}
+    as_is: bool = False
+    detach: bool = False
+    terminal: bool = False
+    rows: int = 24
+    columns: int = 80
+    dirty: list[str] = []
+
+
+class RunResult(Message, frozen=True, kw_only=True):
+    """The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
+    `headline`: one line that says where and with what it runs."""
+
+    job: str
+    host: str
+    pid: int
+    interpreter: str
+    headline: str
+
+
+class JobParams(Place, frozen=True, kw_only=True):
+    """`job`: an id or a unique prefix of one; "" is the newest."""
+
+    job: str = ""
+
+
+class InputParams(JobParams, frozen=True, kw_only=True):
+    """`data` in `encoding` ("utf-8" or "base64"). `eof`: nothing comes behind it."""
+
+    data: str = ""
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    eof: bool = False
+
+
+class ResizeParams(JobParams, frozen=True, kw_only=True):
+    rows: int
+    columns: int
+
+
+class SignalParams(JobParams, frozen=True, kw_only=True):
+    """`signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL."""
+
+    signal: str = "stop"
+
+
+class AttachParams(JobParams, frozen=True, kw_only=True):
+    """Output comes from `offset` of the job's log on, then as it appears."""
+
+    offset: int = 0
+    follow: bool = True
+
+
+class AttachResult(Message, frozen=True, kw_only=True):
+    job: str
+    host: str
+
+
+class Output(Message, frozen=True, kw_only=True):
+    """Notification `sidecar/output`. JSON carries no bytes: `data` is text where all of it is
+    UTF-8, else base64. `end` is the offset to attach from, to go on behind this part."""
+
+    job: str
+    offset: int
+    end: int
+    stream: Literal["stdout", "stderr"]
+    data: str
+    encoding: Literal["utf-8", "base64"]
+
+
+class Frame(Message, frozen=True, kw_only=True):
+    """One line of a traceback. `path` is local where the file is the project's, else remote."""
+
+    path: str
+    line: int
+    name: str
+    local: bool
+
+
+class Exited(Message, frozen=True, kw_only=True):
+    """Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
+    it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
+    outermost call first."""
+
+    job: str
+    host: str
+    status: int
+    signal: str = ""
+    why: str = ""
+    error: str = ""
+    frames: list[Frame] = []
+
+
+class Job(Message, frozen=True, kw_only=True):
+    """`state`: "running", "exited", "lost" (the machine was restarted, or its record is gone)."""
+
+    id: str
+    host: str
+    command: str
+    state: Literal["running", "exited", "lost"]
+    started: str
+    exit_status: int | None = None
+    signal: str = ""
+    pid: int = 0
+    tree: str = ""
+    commit: str = ""
+    dirty: int = 0
+    interpreter: str = ""
+
+
+class JobsResult(Message, frozen=True, kw_only=True):
+    jobs: list[Job]
+
+
+# --- debug -----------------------------------------------------------------------------------
+
+
+class DebugParams(Place, frozen=True, kw_only=True):
+    """Like RunParams, under debugpy. The debuggee starts when a client connects and launches."""
+
+    target: str
+    args: list[str] = []
+    module: bool = False
+    cwd: str = ""
+    env: dict[str, str] = {}
+    as_is: bool = False
+    stop_on_entry: bool = False
+    just_my_code: bool = True
+
+
+class DebugResult(Message, frozen=True, kw_only=True):
+    """A DAP server for one client, here. Attach to it; it launches what was asked for.
+    `configuration`: what to give a DAP client as its attach configuration."""
+
+    host: str
+    port: int
+    configuration: dict[str, str | int | bool]
+
+
+# --- state -----------------------------------------------------------------------------------
+
+
+class Health(Message, frozen=True, kw_only=True):
+    """A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
+    "syncing", "question" (waits for a decision), "disconnected". `text` says it for people."""
+
+    project: str
+    host: str
+    state: Literal["idle", "connecting", "ready", "syncing", "question", "disconnected"]
+    text: str
+    transport: str = ""
+    round_trip_ms: float = 0.0
+    queued: int = 0
+    files: int = 0
+    conflicts: int = 0
+    last_sync: str = ""
+    fix: str = ""
+    command: str = ""
+
+
+class StatusParams(Place, frozen=True, kw_only=True):
+    """All projects that the hub holds where `project` is ""; else that one, without dialling."""
+
+
+class StatusResult(Message, frozen=True, kw_only=True):
+    """`notes`: conflicts and what else needs a person, for the project asked about."""
+
+    hub_pid: int
+    version: str
+    sessions: list[Health]
+    notes: list[PathNote] = []
+
+
+class TrustParams(Place, frozen=True, kw_only=True):
+    """`accept` false: only say what would be trusted."""
+
+    accept: bool = False
+
+
+class TrustResult(Message, frozen=True, kw_only=True):
+    """`asks`: the settings of the shared file that count only after trust, as "key = value"."""
+
+    trusted: bool
+    asks: list[str]
+
+
+# --- asked of the client ---------------------------------------------------------------------
+
+
+class AskSecretParams(Message, frozen=True, kw_only=True):
+    """Request `sidecar/askSecret` to the client. The answer's `value` is None where the person
+    dismissed it."""
+
+    host: str
+    prompt: str
+    echo: bool = False
+    problem: str = ""
+
+
+class AskSecretResult(Message, frozen=True, kw_only=True):
+    value: str | None = None
+
+
+# --- the hello of the control socket ---------------------------------------------------------
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """First line that a face sends on the control socket, as JSON, ended by a newline. `face`:
+    "lsp" (the rest is LSP) or "rpc" (the rest is JSON-RPC with these methods). `pid`: of the
+    process whose end ends the face."""
+
+    version: int
+    face: Literal["lsp", "rpc"]
+    client: str
+    pid: int = 0
+    cwd: str = ""
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The hub's answer, in the same form. `problem`: why it will not talk, empty if it will."""
+
+    version: int
+    sidecar: str
+    pid: int
+    problem: str = ""
+
+
+REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
+    "sidecar/run": (RunParams, RunResult),
+    "sidecar/input": (InputParams, Empty),
+    "sidecar/resize": (ResizeParams, Empty),
+    "sidecar/signal": (SignalParams, Empty),
+    "sidecar/jobs": (Place, JobsResult),
+    "sidecar/attach": (AttachParams, AttachResult),
+    "sidecar/debug": (DebugParams, DebugResult),
+    "sidecar/sync": (SyncParams, SyncResult),
+    "sidecar/status": (StatusParams, StatusResult),
+    "sidecar/trust": (TrustParams, TrustResult),
+}
+"""Client to hub: parameters and result of each request."""
+
+NOTIFICATIONS: dict[str, type[Message]] = {
+    "sidecar/output": Output,
+    "sidecar/exited": Exited,
+    "sidecar/synced": Synced,
+    "sidecar/didChangeStatus": Health,
+}
+"""Hub to client."""
+
+CLIENT_REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
+    "sidecar/askSecret": (AskSecretParams, AskSecretResult),
+}
+"""Hub to client, answered."""

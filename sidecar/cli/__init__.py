@@ -1,0 +1,1 @@
+"""The face that shells see. It translates; it decides nothing."""

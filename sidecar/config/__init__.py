@@ -1,0 +1,1 @@
+"""Settings, their layers, and which of them count only after the person trusted them."""

@@ -1,0 +1,655 @@
+"""The messages between sidecar and agent: one tuple type each, one codec for all.
+
+A message travels as a frame (frames.py): its fields as a JSON array behind the type's name, and
+its `body`, where it has one, as the frame's raw body. Rules of change: a field is added at the
+end (before `body`), with a default; none is reordered, retyped or removed; a message with a new
+meaning is a new type. Paths are relative to a root, '/'-separated, never checked here (paths.py does).
+
+Whoever asks chooses `id`; the answer carries it. Every request may be answered by `Fail`.
+Sequence numbers (`seq`) count the changes of one root, from 1, in the order of sending.
+"""
+
+import json
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+    get_type_hints,
+)
+
+from sidecar.core import frames
+from sidecar.core.identity import Identity
+
+
+class MessageError(Exception):
+    """A frame holds no message that we know, or one with a wrong field. Ends the link."""
+
+
+# --- link ------------------------------------------------------------------------------------
+
+
+class Ping(NamedTuple):
+    id: int
+
+
+class Pong(NamedTuple):
+    """Answer to Ping. `clock_ns`: the agent's wall clock, nanoseconds since the epoch."""
+
+    id: int
+    clock_ns: int
+
+
+class Ack(NamedTuple):
+    """Bytes of frames of `lane` that the receiver has processed since the link began."""
+
+    lane: int
+    processed: int
+
+
+class Bye(NamedTuple):
+    """To the agent: nobody needs you. It ends its children (not the jobs) and itself."""
+
+
+class Done(NamedTuple):
+    """The answer of a request that has nothing to tell but its success."""
+
+    id: int
+
+
+class Fail(NamedTuple):
+    """A request's failure. `code` is for programs, the rest for people: what, why, what next."""
+
+    id: int
+    code: str
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+# --- roots -----------------------------------------------------------------------------------
+
+
+class Open(NamedTuple):
+    """Look at a project's folder; writes nothing. `path` may begin with `~` or hold `$VAR`.
+    `root` is the number by which later messages name it."""
+
+    id: int
+    root: int
+    path: str
+
+
+class Opened(NamedTuple):
+    """`path` is absolute, with links in it resolved as far as it exists. `refused`: why this
+    folder can never be a root (`/`, a home, holds `.ssh`), empty where it can. `entries`: how
+    many things the folder holds at its top, our own aside. `marker` and `owner`: who claimed it."""
+
+    id: int
+    path: str
+    exists: bool
+    writable: bool
+    entries: int
+    marker: str
+    owner: str
+    device: int
+    refused: str
+    free_bytes: int = -1
+
+
+class Claim(NamedTuple):
+    """Make the folder where it is missing, and mark it as ours. Needs an Open before."""
+
+    id: int
+    root: int
+    marker: str
+    owner: str
+
+
+class Manage(NamedTuple):
+    """Replaces (`first`) or extends the set of paths that both sides agree on; `body`: packed
+    entries (identity.pack) as this agent or an earlier one reported them. After the part that is
+    `last`, the agent sweeps the set and answers with Swept."""
+
+    id: int
+    root: int
+    first: bool
+    last: bool
+    body: bytes
+
+
+class Sweep(NamedTuple):
+    """Look at every managed path again. Answered by Swept."""
+
+    id: int
+    root: int
+
+
+class Swept(NamedTuple):
+    """What differs from the managed set: packed entries with the identity found there now.
+    `count` and `digest` (identity.digest) are of the managed set as the agent holds it."""
+
+    id: int
+    last: bool
+    count: int
+    digest: str
+    body: bytes
+
+
+class Forget(NamedTuple):
+    """These paths are no longer managed; the files stay."""
+
+    id: int
+    root: int
+    paths: List[str]
+
+
+class Lookup(NamedTuple):
+    """What is at these paths? Answered by Listed, an entry for each."""
+
+    id: int
+    root: int
+    paths: List[str]
+
+
+class List_(NamedTuple):
+    """What is in the folder `path`? `depth` 1 is its entries only; names in `prune` are told but
+    not entered, nor are folders on other file systems. Stops at `limit` entries."""
+
+    id: int
+    root: int
+    path: str
+    depth: int
+    limit: int
+    prune: List[str]
+
+
+class Listed(NamedTuple):
+    id: int
+    last: bool
+    truncated: bool
+    body: bytes
+
+
+# --- content ---------------------------------------------------------------------------------
+
+
+class Digests(NamedTuple):
+    """Content digests (delta.content_digest) of files and links, in hex; "" where there is none."""
+
+    id: int
+    root: int
+    paths: List[str]
+
+
+class Digested(NamedTuple):
+    id: int
+    digests: List[str]
+
+
+class Signature(NamedTuple):
+    """The strong checksums (BLAKE2b-128) of a file's blocks of `block` bytes."""
+
+    id: int
+    root: int
+    path: str
+    block: int
+
+
+class SignaturePart(NamedTuple):
+    """Checksums, 16 bytes each, in order. `identity` is the file's before and after the read."""
+
+    id: int
+    last: bool
+    identity: Optional[Identity]
+    body: bytes
+
+
+class Fetch(NamedTuple):
+    """Bytes [offset, offset+length) of a file; length -1: to its end. Answered on BULK."""
+
+    id: int
+    root: int
+    path: str
+    offset: int = 0
+    length: int = -1
+
+
+class FetchPart(NamedTuple):
+    """A part of the content (a link's target for a link). `identity`: on the last part, the
+    file's, if it was the same before and after the read."""
+
+    id: int
+    last: bool
+    identity: Optional[Identity]
+    body: bytes
+
+
+# --- changes: answered by Applied or Refused, in any order ------------------------------------
+
+
+class Expect(NamedTuple):
+    """What must be at the path for a change to be made.
+
+    `seq` > 0: what the agent saw after it made our change `seq` of this path. Else `identity`, or
+    nothing at all where that is None. `digest`: content that is as good under another identity.
+    """
+
+    seq: int
+    identity: Optional[Identity]
+    digest: str
+
+
+class Put(NamedTuple):
+    """A file's new content, as a delta (delta.py) against what is there, or whole.
+
+    `body` and the `PutPart`s behind it are one stream of operations, compressed as `codec` says
+    ("" or "zlib"). `digest`: content digest of the result, hex.
+    """
+
+    seq: int
+    root: int
+    path: str
+    expect: Expect
+    size: int
+    mtime_ns: int
+    executable: bool
+    digest: str
+    delta: bool
+    codec: str
+    last: bool
+    body: bytes
+
+
+class PutPart(NamedTuple):
+    """More of the stream that `Put` with this `seq` began, on the same lane. `abort`: the file
+    changed while it was read, forget it."""
+
+    seq: int
+    root: int
+    last: bool
+    abort: bool
+    body: bytes
+
+
+class MakeLink(NamedTuple):
+    """A symbolic link. Its target must not lead out of the root."""
+
+    seq: int
+    root: int
+    path: str
+    expect: Expect
+    target: str
+
+
+class MakeDirectory(NamedTuple):
+    seq: int
+    root: int
+    path: str
+
+
+class SetMode(NamedTuple):
+    """Executable bit and mtime of a file whose content stays."""
+
+    seq: int
+    root: int
+    path: str
+    expect: Expect
+    mtime_ns: int
+    executable: bool
+
+
+class Remove(NamedTuple):
+    """A file or link goes to the trash; a directory goes only when it is empty."""
+
+    seq: int
+    root: int
+    path: str
+    expect: Expect
+
+
+class Applied(NamedTuple):
+    """Change `seq` is visible; `identity` is what is there now (None: removed)."""
+
+    seq: int
+    root: int
+    path: str
+    identity: Optional[Identity]
+
+
+class Refused(NamedTuple):
+    """Change `seq` was not made and nothing was touched. `code`: "differs" (`have` is there),
+    "follows" (an earlier change of this path was refused), "path" (not allowed), "disk",
+    "aborted", "damaged" (the result is not what was announced)."""
+
+    seq: int
+    root: int
+    path: str
+    code: str
+    why: str
+    have: Optional[Identity]
+
+
+class Durable(NamedTuple):
+    """All changes up to `seq` are on the disk, not only visible."""
+
+    root: int
+    seq: int
+
+
+# --- jobs ------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """Start a job when every change up to `after` was answered, if the managed set is as
+    `digest` says and a sweep finds it so (`force`: without looking).
+
+    `job`: an id of the sender's choice, [0-9a-z-]. `cwd`: relative to the root, or absolute.
+    `record` is kept with the job as it is.
+    """
+
+    id: int
+    root: int
+    job: str
+    argv: List[str]
+    env: Dict[str, str]
+    cwd: str
+    after: int
+    digest: str
+    force: bool
+    rows: int
+    columns: int
+    record: Dict[str, str]
+
+
+class Started(NamedTuple):
+    id: int
+    job: str
+    pid: int
+
+
+class RunRefused(NamedTuple):
+    """`body`: packed entries of the managed paths that differ; empty where a change was refused,
+    which `why` then names."""
+
+    id: int
+    job: str
+    why: str
+    body: bytes
+
+
+class Tail(NamedTuple):
+    """Send the job's output from `offset` on as Output, then Exited. Replaces an earlier Tail."""
+
+    id: int
+    job: str
+    offset: int
+
+
+class Untail(NamedTuple):
+    job: str
+
+
+class Output(NamedTuple):
+    """`offset`: where in the job's log this part begins; `end`: where the next one does.
+    `stream`: 1 stdout, 2 stderr (a terminal has 1 only)."""
+
+    job: str
+    offset: int
+    end: int
+    stream: int
+    body: bytes
+
+
+class Exited(NamedTuple):
+    """`status`: exit status, or minus the signal's number. `why`: where neither is known."""
+
+    job: str
+    status: int
+    why: str = ""
+
+
+class Input(NamedTuple):
+    """Bytes for the job's stdin. `offset` counts them from the job's start, so that what is sent
+    again after a cut is typed once. `eof`: nothing comes behind it."""
+
+    job: str
+    offset: int
+    eof: bool
+    body: bytes
+
+
+class Resize(NamedTuple):
+    job: str
+    rows: int
+    columns: int
+
+
+class Signal(NamedTuple):
+    """To the job's process group. `name`: "INT", "TERM", "KILL", …"""
+
+    id: int
+    job: str
+    name: str
+
+
+class Jobs(NamedTuple):
+    """The jobs known on that machine, as JobList."""
+
+    id: int
+
+
+class JobList(NamedTuple):
+    """`body`: JSON, a list of objects, newest first (jobs are described in agent/records.py)."""
+
+    id: int
+    body: bytes
+
+
+# --- processes, connections ------------------------------------------------------------------
+
+
+class Python(NamedTuple):
+    """Find an interpreter for jobs: `wanted` is a path, "conda:NAME" or "" for a search in the
+    stated order (agent/interpreters.py)."""
+
+    id: int
+    root: int
+    wanted: str
+
+
+class PythonFound(NamedTuple):
+    """`path` is absolute; `version` like "3.11.7"; `source` says by which rule it was chosen."""
+
+    id: int
+    path: str
+    version: str
+    source: str
+
+
+class Install(NamedTuple):
+    """Keep a .tar.gz of pure data, unpacked, in the cache of the state folder. Answered by
+    Installed at once if it is there; else with an empty path, and InstallPart's must follow."""
+
+    id: int
+    name: str
+    digest: str
+    size: int
+
+
+class InstallPart(NamedTuple):
+    id: int
+    last: bool
+    body: bytes
+
+
+class Installed(NamedTuple):
+    id: int
+    path: str
+
+
+class Spawn(NamedTuple):
+    """Start a child of the agent whose stdin, stdout and stderr are stream `id`. It ends with
+    the link. Answered by Connected."""
+
+    id: int
+    argv: List[str]
+    env: Dict[str, str]
+    cwd: str
+
+
+class Connect(NamedTuple):
+    """Open a TCP connection to a port, or (`port` 0) to the Unix socket at the path `host`, as
+    stream `id`. Answered by Connected."""
+
+    id: int
+    host: str
+    port: int
+
+
+class Connected(NamedTuple):
+    """`pid`: of a spawned process, else 0."""
+
+    id: int
+    pid: int
+
+
+class Data(NamedTuple):
+    """Bytes of a stream. `channel`: 0 to stdin or the socket, 1 from stdout or the socket, 2 from
+    stderr."""
+
+    id: int
+    channel: int
+    body: bytes
+
+
+class Eof(NamedTuple):
+    """Nothing more comes on that channel of the stream."""
+
+    id: int
+    channel: int
+
+
+class Window(NamedTuple):
+    """The receiver of a stream consumed `bytes` more; at most STREAM_WINDOW may be on their way."""
+
+    id: int
+    bytes: int
+
+
+class Close(NamedTuple):
+    """The stream is over for both. `status`: of a process that ended, as in Exited."""
+
+    id: int
+    status: int = 0
+    why: str = ""
+
+
+STREAM_WINDOW = 256 * 1024
+"""Bytes of one stream that may be sent beyond what the receiver said it consumed."""
+
+
+# --- codec -----------------------------------------------------------------------------------
+
+Message = Union[
+    Ping, Pong, Ack, Bye, Done, Fail,
+    Open, Opened, Claim, Manage, Sweep, Swept, Forget, Lookup, List_, Listed,
+    Digests, Digested, Signature, SignaturePart, Fetch, FetchPart,
+    Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
+    Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Resize, Signal, Jobs, JobList,
+    Python, PythonFound, Install, InstallPart, Installed,
+    Spawn, Connect, Connected, Data, Eof, Window, Close,
+]  # fmt: skip
+TYPES: Tuple[Type[Any], ...] = Message.__args__  # type: ignore[attr-defined]
+
+
+def encode(message: Message, lane: int = frames.CONTROL) -> frames.Frame:
+    """The message as a frame of that lane. Wire bytes: `frames.encode`."""
+    values: List[Any] = [type(message).__name__]
+    values.extend(message)
+    body = values.pop() if type(message)._fields[-1:] == ("body",) else b""
+    header = json.dumps(values, separators=(",", ":")).encode("ascii")
+    return frames.Frame(lane, header, body)
+
+
+def decode(frame: frames.Frame) -> Message:
+    """The message in a frame, every field checked.
+
+    Raises:
+        MessageError: naming the message and the field.
+    """
+    try:
+        values = json.loads(frame.header.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MessageError("a header is no JSON: %s" % error) from None
+    if not isinstance(values, list) or not values or not isinstance(values[0], str):
+        raise MessageError("a header names no message: %.80r" % (values,))
+    name = values.pop(0)
+    form = _FORMS.get(name)
+    if form is None:
+        raise MessageError("unknown message %.40r" % name)
+    kind, checks, required = form
+    has_body = kind._fields[-1:] == ("body",)
+    if frame.body and not has_body:
+        raise MessageError("%s has no body, but %d bytes came" % (name, len(frame.body)))
+    if len(values) < required:
+        raise MessageError("%s needs %d fields, %d came" % (name, required, len(values)))
+    # More fields than we know come from a newer end and are left aside; fewer, from an older one,
+    # have defaults.
+    fields = {"body": frame.body} if has_body else {}
+    for (field, check), value in zip(checks, values):
+        try:
+            fields[field] = check(value)
+        except (TypeError, ValueError):
+            raise MessageError("%s.%s has a wrong value: %.80r" % (name, field, value)) from None
+    return kind(**fields)  # type: ignore[no-any-return]
+
+
+Check = Callable[[Any], Any]
+
+
+def _checker(hint: Any) -> Check:
+    """A function that returns a decoded JSON value as the annotated type, or raises."""
+    if hint in (int, str, bool, bytes):
+        return lambda value: _exactly(hint, value)
+    if hasattr(hint, "_fields"):
+        checks = [_checker(inner) for inner in get_type_hints(hint).values()]
+        return lambda value: hint(*_each(checks, _exactly(list, value)))
+    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    if origin is list:
+        item = _checker(arguments[0])
+        return lambda value: [item(one) for one in _exactly(list, value)]
+    if origin is dict:
+        return lambda value: {
+            _exactly(str, key): _exactly(str, one) for key, one in _exactly(dict, value).items()
+        }
+    if origin is Union and len(arguments) == 2 and arguments[1] is type(None):
+        inner = _checker(arguments[0])
+        return lambda value: None if value is None else inner(value)
+    raise AssertionError("no check for fields of type %r" % (hint,))
+
+
+def _exactly(kind: Any, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _each(checks: List[Check], values: List[Any]) -> List[Any]:
+    if len(checks) != len(values):
+        raise ValueError
+    return [check(value) for check, value in zip(checks, values)]
+
+
+def _form(kind: Type[Any]) -> Tuple[Type[Any], List[Tuple[str, Check]], int]:
+    hints = get_type_hints(kind)
+    fields = [field for field in kind._fields if field != "body"]
+    checks = [(field, _checker(hints[field])) for field in fields]
+    return kind, checks, sum(field not in kind._field_defaults for field in fields)
+
+
+_FORMS = {kind.__name__: _form(kind) for kind in TYPES}

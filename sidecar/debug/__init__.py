@@ -1,0 +1,1 @@
+"""The proxy between an editor's debugger and debugpy on the remote."""

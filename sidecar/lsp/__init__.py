@@ -1,0 +1,1 @@
+"""The face that editors see. It translates; it decides nothing."""

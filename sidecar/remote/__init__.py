@@ -1,0 +1,1 @@
+"""The agent as seen from here: sending it over, and talking with it."""

@@ -1,0 +1,1 @@
+"""The way to a host: resolving its name, dialling, signing in, transports."""

@@ -1,0 +1,1 @@
+"""Keeping both copies of a project the same."""
