@@ -31,6 +31,16 @@ class Empty(Message, frozen=True, kw_only=True):
     """Nothing to say."""
 
 
+class Problem(Message, frozen=True, kw_only=True):
+    """`data` of an error response (code -32803): why a request failed. `code` is stable, for
+    programs; the rest is for people, `fix` beginning with a verb."""
+
+    code: str
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
 # --- sync ------------------------------------------------------------------------------------
 
 
@@ -224,6 +234,14 @@ class DebugResult(Message, frozen=True, kw_only=True):
     configuration: dict[str, str | int | bool]
 
 
+class DebugEnded(Message, frozen=True, kw_only=True):
+    """Notification `sidecar/debugEnded`: nothing listens on that port any more. `why` is empty
+    where the debuggee or its client ended it."""
+
+    port: int
+    why: str = ""
+
+
 # --- state -----------------------------------------------------------------------------------
 
 
@@ -294,13 +312,16 @@ class AskSecretResult(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """First line that a face sends on the control socket, as JSON, ended by a newline. `face`:
     "lsp" (the rest is LSP) or "rpc" (the rest is JSON-RPC with these methods). `pid`: of the
-    process whose end ends the face."""
+    process whose end ends the face. `environ`: the face's own SIDECAR_… variables, which count
+    as configuration for what it asks. Face "end" asks the hub to end, which it does unless others
+    use it; every later version of the hub must understand this line."""
 
     version: int
-    face: Literal["lsp", "rpc"]
+    face: Literal["lsp", "rpc", "end"]
     client: str
     pid: int = 0
     cwd: str = ""
+    environ: dict[str, str] = {}
 
 
 class Welcome(Message, frozen=True, kw_only=True):
@@ -331,6 +352,7 @@ NOTIFICATIONS: dict[str, type[Message]] = {
     "sidecar/exited": Exited,
     "sidecar/synced": Synced,
     "sidecar/didChangeStatus": Health,
+    "sidecar/debugEnded": DebugEnded,
 }
 """Hub to client."""
 
