@@ -1,0 +1,107 @@
+"""Which project a file belongs to: the nearest configuration upward owns it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar.config import layers
+from sidecar.errors import ConfigError
+
+SHARED = "sidecar.toml"
+PYPROJECT = "pyproject.toml"
+LOCAL = "sidecar.local.toml"
+TABLE = ("tool", "sidecar")
+
+_NEVER_ENTERED = frozenset({".git", ".hg", ".svn", ".sidecar", "__pycache__", "node_modules"})
+_HEADER = re.compile(r"^\s*\[\s*tool\s*\.\s*sidecar\s*[.\]]", re.MULTILINE)
+
+
+class Project(NamedTuple):
+    """A folder with a configuration. `root`: its real path, by which it is known; `spelled`: as
+    it was reached, which is how an editor spells its files."""
+
+    root: Path
+    spelled: Path
+
+    @property
+    def folder(self) -> str:
+        """The folder's own name, which `{folder}` stands for."""
+        return self.spelled.name
+
+
+def find_project(path: Path) -> Project | None:
+    """The project that owns `path` (a file or folder, which need not exist), or None.
+
+    The way it is spelled is gone upward first, then its real path, so that a link into a project
+    finds it too.
+    """
+    spelled = Path(os.path.abspath(path))
+    real = Path(os.path.realpath(spelled))
+    for start in (spelled, real):
+        for folder in (start, *start.parents):
+            if is_project(folder):
+                return at(folder)
+        if spelled == real:
+            break
+    return None
+
+
+def at(folder: Path) -> Project:
+    """This folder as a project, whether it is configured yet or not."""
+    spelled = Path(os.path.abspath(folder))
+    return Project(Path(os.path.realpath(spelled)), spelled)
+
+
+def is_project(folder: Path) -> bool:
+    """Whether this very folder holds a configuration."""
+    if any((folder / name).is_file() for name in (SHARED, LOCAL)):
+        return True
+    pyproject = folder / PYPROJECT
+    return pyproject.is_file() and _names_us(pyproject)
+
+
+def nested_projects(root: Path, enter: Callable[[str], bool] = lambda path: True) -> list[str]:
+    """Folders below `root` that are projects of their own, relative and '/'-separated, sorted.
+
+    Args:
+        enter: says of a folder's relative path whether it is worth a look; the caller's ignore
+            rules keep environments and data sets out. Links are never followed.
+    """
+    found = []
+    waiting = [""]
+    while waiting:
+        under = waiting.pop()
+        try:
+            with os.scandir(root / under) as entries:
+                folders = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # not readable: then nothing in it is ours to sync either
+        for name in folders:
+            path = f"{under}/{name}" if under else name
+            if name in _NEVER_ENTERED or not enter(path):
+                continue
+            if is_project(root / path):
+                found.append(path)
+            else:
+                waiting.append(path)
+    return sorted(found)
+
+
+def _names_us(pyproject: Path) -> bool:
+    """Whether it has our table. A file that is no TOML right now counts by its header: somebody
+    is typing in it, and the project must not vanish meanwhile."""
+    try:
+        text = layers.read_text(pyproject, PYPROJECT)
+    except ConfigError:
+        return False
+    if text is None or "sidecar" not in text:
+        return False
+    try:
+        tool = layers.parse(text, PYPROJECT).get("tool")
+    except ConfigError:
+        return _HEADER.search(text) is not None
+    return isinstance(tool, dict) and TABLE[1] in tool

@@ -1,0 +1,97 @@
+"""What a shared file may not decide until the person said so, and the memory of their saying it.
+
+A cloned repository's configuration is a stranger's. These of its settings run commands or choose a
+machine, and have no effect before trust: `ssh` (unless it is a Host of the person's own ssh
+configuration), `setup`, `launch`, `via`, `transport`, and a `path` or `state` in a dot-folder.
+Trust is given to each setting as it reads now, and kept outside the project: a changed one is
+asked about again, an unchanged one is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import msgspec
+
+from sidecar.config import places
+from sidecar.config.layers import Key, dotted
+from sidecar.config.project import Project
+
+_COMMANDS = frozenset({"setup", "launch", "via", "transport"})
+_FOLDERS = frozenset({"path", "state"})
+
+
+class _Trusted(msgspec.Struct):
+    """The stored form. `settings`: hex digests of "key = value"."""
+
+    version: int
+    settings: list[str]
+
+
+def needs_trust(key: Key, value: object, own_hosts: Collection[str]) -> bool:
+    """Whether this setting of a shared file counts only after trust."""
+    if len(key) != 3 or key[0] != "hosts" or not value:
+        return False
+    name = key[2]
+    if name == "ssh":
+        return value not in own_hosts
+    return name in _COMMANDS or (name in _FOLDERS and _in_dot_folder(str(value)))
+
+
+def statement(key: Key, value: object) -> str:
+    """The setting as a person is asked about it: `key = value`, the value as TOML has it."""
+    return f"{dotted(key)} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def trusted(project: Project, statements: Iterable[str]) -> set[str]:
+    """Those of the statements that the person has trusted."""
+    digests = set(_load(project))
+    return {one for one in statements if _digest(one) in digests}
+
+
+def trust(project: Project, statements: Iterable[str]) -> None:
+    """Remembers that these count, as they read now. Others that were trusted stay so."""
+    digests = dict.fromkeys([*_load(project), *(_digest(one) for one in statements)])
+    target = _file(project)
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    # mkstemp makes it 0600; the rename keeps a crash from leaving half a file.
+    handle, temporary = tempfile.mkstemp(dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(_Trusted(1, list(digests))))
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def distrust(project: Project) -> None:
+    """Forgets what was trusted."""
+    _file(project).unlink(missing_ok=True)
+
+
+def _in_dot_folder(path: str) -> bool:
+    """Also true of `..`, and of variables that name dot-folders by custom."""
+    return any(part.startswith((".", "$XDG_", "${XDG_")) for part in path.split("/"))
+
+
+def _file(project: Project) -> Path:
+    return places.state_dir() / "trust" / f"{places.root_key(project.root)}.json"
+
+
+def _load(project: Project) -> list[str]:
+    """Lost or not understood is the same as never given."""
+    try:
+        stored = msgspec.json.decode(_file(project).read_bytes(), type=_Trusted)
+    except (OSError, msgspec.DecodeError):
+        return []
+    return stored.settings if stored.version == 1 else []
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
