@@ -1,0 +1,1 @@
+"""Measurements of the whole way, each one reproducible on one machine."""
