@@ -1,0 +1,583 @@
+"""The engine: one project and one host, brought together and kept together.
+
+Everything that happens is the same step: *these paths may differ; look at both sides, reconcile,
+act*. A save names one path, a branch switch hundreds, a reconnect all that a scan and a sweep
+found. Steps are taken one at a time (`_step`); what they send is answered while the next one goes
+on (push.py), and only an answer changes base.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar import api
+from sidecar.config import model
+from sidecar.core import identity, messages, paths, reconcile, tree
+from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
+from sidecar.core.messages import Expect
+from sidecar.core.overlay import Overlay
+from sidecar.core.tree import Node
+from sidecar.errors import Disconnected, RunError, SidecarError
+from sidecar.questions import Person
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync import first_contact, guards
+from sidecar.sync.base import Agreed, Base
+from sidecar.sync.content import Content
+from sidecar.sync.first_contact import Prefer
+from sidecar.sync.here import Here, Unreadable, differing
+from sidecar.sync.ignore import Rules
+from sidecar.sync.local_files import Changed
+from sidecar.sync.push import Change, Pusher
+from sidecar.sync.scan import Scan
+from sidecar.sync.signatures import SignatureStore
+from sidecar.sync.there import There
+from sidecar.sync.watch import Watcher
+
+SWEEP_EVERY = 30.0
+"""Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
+the agent 2 µs a file; runs and syncs look at once, whatever this says."""
+
+UNSENT = ("refused", "conflict", "held", "unreadable")
+"""Notes that mean: something here is not there, so a run would see other code."""
+
+
+class Barrier(NamedTuple):
+    """What a run must find there (messages.Run). `tree`: content digest of the managed set."""
+
+    after: int
+    digest: str
+    tree: str
+    force: bool
+
+
+class SyncEngine:
+    """Brings a project's two copies together and keeps them so. For one event loop.
+
+    Args:
+        root: the project's folder here, its real path.
+        store: a folder of our own for what is remembered; exists, 0700, held by one process.
+        project: how the project is called in messages, usually the root as the person spells it.
+        host, folder: where the other copy is, as the configuration says it.
+        owner: how another sidecar would name us: "ada@laptop:/home/ada/model".
+        nested: folders below the root that are projects of their own.
+        person: who can be asked.
+        on_synced: told when something that an editor saved is visible there.
+        on_change: told when any of the public state below has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        settings: model.Sync,
+        store: Path,
+        project: str,
+        host: str,
+        folder: str,
+        owner: str,
+        nested: Sequence[str],
+        person: Person,
+        on_synced: Callable[[api.Synced], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.root, self.project, self.host, self.folder = root, project, host, folder
+        self.remote_root = ""
+        self.last_sync = ""
+        self._mode, self._owner, self._person = settings.mode, owner, person
+        self._on_synced, self._on_change = on_synced, on_change
+        self._base = Base(store / "base.journal")
+        self._signatures = SignatureStore(store / "signatures")
+        rules = Rules.load(root, settings.ignore, settings.include, nested)
+        self._here = Here(root, rules)
+        self._there: There | None = None
+        self._pusher: Pusher | None = None
+        self._ready = False
+        self._dirty: set[str] = set()
+        self._rescan = False
+        self._notes: dict[str, api.PathNote] = {}
+        self._saved_at: dict[str, float] = {}
+        self._removed = 0
+        self._wake = asyncio.Event()
+        self._step = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- state
+
+    @property
+    def queued(self) -> int:
+        """Changes that are not visible there yet."""
+        return len(self._dirty) + (self._pusher.waiting if self._pusher else 0)
+
+    @property
+    def files(self) -> int:
+        """Paths that both sides agree on."""
+        return len(self._base.entries)
+
+    @property
+    def notes(self) -> list[api.PathNote]:
+        """What needs a person, or should be known, by path."""
+        return [*self._notes.values(), *self._here.problems]
+
+    @property
+    def conflicts(self) -> int:
+        return sum(note.kind == "conflict" for note in self._notes.values())
+
+    @property
+    def attached(self) -> bool:
+        """Both sides were brought together over a connection that still stands."""
+        return self._ready
+
+    # --- life
+
+    async def start(self) -> None:
+        """Watches the project here. Changes are collected until there is a connection."""
+        self._tasks = [
+            asyncio.create_task(self._watch(), name=f"watch {self.root}"),
+            asyncio.create_task(self._work(), name=f"sync {self.root}"),
+            asyncio.create_task(self._sweep_now_and_then(), name=f"sweep {self.host}"),
+        ]
+
+    async def close(self) -> None:
+        """Ends the engine; what was not sent is found again by the next one."""
+        self.detach()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._base.close()
+
+    def detach(self) -> None:
+        """The connection is gone. Changes on their way are open again."""
+        if self._pusher is not None:
+            self._dirty.update(self._pusher.latest)
+            self._pusher.close()
+        self._pusher, self._there, self._ready = None, None, False
+        self._on_change()
+
+    async def attach(self, agent: AgentConnection, number: int, *, prefer: Prefer = "") -> None:
+        """Opens the folder there and brings both sides together.
+
+        Args:
+            number: by which the root is known on this connection.
+            prefer: what wins where both differ; "" asks, or leaves things as they are.
+        Raises:
+            SyncError: a person must decide first, or the folder cannot be used. Nothing was
+                changed there.
+            Disconnected: the connection went away meanwhile.
+        """
+        async with self._step:
+            there = There(agent, number, self._base)
+            opened = await there.open(self.folder)
+            guards.refuse_a_folder_that_is_no_project(opened, self.host, agent.hello.user)
+            found = await asyncio.to_thread(self._here.scan)
+            if not prefer:
+                guards.refuse_a_side_that_was_emptied(
+                    self.files,
+                    len(found.entries),
+                    self.project,
+                    opened,
+                    self._base.marker,
+                    self.host,
+                )
+            if self._base.marker and self._base.marker == opened.marker:
+                await there.manage()
+            else:
+                prefer = await self._meet(there, opened, found, prefer)
+            self.remote_root = opened.path
+            self._there = there
+            self._pusher = Pusher(
+                agent,
+                number,
+                self.root,
+                self._base,
+                self._signatures,
+                refused=self._on_refused,
+                agreed=self._on_agreed,
+            )
+            self._ready = True
+            await self._bring(self._differing(found) | set(there.differing), prefer)
+        await self._settle()
+
+    async def _meet(
+        self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer
+    ) -> Prefer:
+        """First contact: compares, asks where there is something to ask, claims the folder."""
+        nodes: dict[str, Node] = {}
+
+        async def node_here(path: str) -> Node | None:
+            with contextlib.suppress(Unreadable):
+                read = await self._here.read(path)
+                if read is not None:
+                    nodes[path] = read.node
+            return nodes.get(path)
+
+        comparison = first_contact.Comparison({}, {}, [], 0)
+        if opened.entries:
+            claimed = opened.owner if opened.marker and opened.owner != self._owner else ""
+            comparison = await first_contact.compare(
+                there, found.entries, opened.entries, node_here
+            )
+            place = f"{self.host}:{opened.path}"
+            prefer = await first_contact.decide(comparison, place, claimed, prefer, self._person)
+        marker = opened.marker or secrets.token_hex(16)
+        await there.claim(marker, self._owner)
+        self._base.reset(marker)
+        for path, remote in comparison.equal.items():
+            node = nodes.get(path) or await node_here(path)
+            if node is not None:
+                self._base.agree(path, Agreed(node, found.entries[path], remote))
+        await there.manage()
+        there.differing.update(comparison.different)
+        return prefer
+
+    # --- what may differ
+
+    def saved(self, absolute: Iterable[str]) -> None:
+        """An editor wrote these files (absolute paths). Those outside the root are left aside.
+        Never blocks."""
+        now = time.monotonic()
+        for path in map(self._here.relative, absolute):
+            if path:
+                self._saved_at.setdefault(path, now)
+                self._touch(path)
+
+    def _touch(self, path: str) -> None:
+        self._rescan |= self._here.rules.is_rule_file(path)
+        self._dirty.add(path)
+        self._wake.set()
+
+    async def _watch(self) -> None:
+        async for batch in Watcher(self.root, self._here.rules).batches():
+            self._rescan |= batch.rescan
+            for path in batch.paths:
+                self._touch(path)
+            self._wake.set()
+
+    def _differing(self, found: Scan) -> set[str]:
+        return differing(found, self._base.entries, self._expected_here)
+
+    def _expected_here(self, path: str) -> Identity | None:
+        change = self._on_its_way(path)
+        if change is not None:
+            return change.local
+        agreed = self._base.entries.get(path)
+        return agreed.local if agreed else None
+
+    def _on_its_way(self, path: str) -> Change | None:
+        return self._pusher.latest.get(path) if self._pusher else None
+
+    # --- steps
+
+    async def _work(self) -> None:
+        """Takes a step whenever something may differ and there is a connection."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                async with self._step:
+                    if self._ready:
+                        await self._bring(await self._take_dirty())
+            except Disconnected:
+                self._rescan = True  # detach follows, and the next attach looks at everything
+            except SidecarError as error:
+                self._rescan = True
+                self._note(".", "refused", str(error))
+            self._on_change()
+
+    async def _take_dirty(self, *, rescan: bool = False) -> set[str]:
+        dirty, self._dirty = self._dirty, set()
+        if self._rescan or rescan:
+            self._rescan = False
+            self._here.rules.reload()
+            dirty |= self._differing(await asyncio.to_thread(self._here.scan))
+        return dirty
+
+    async def _bring(self, dirty: set[str], prefer: Prefer = "") -> None:
+        """One step. Returns when all that it decided is handed over to be sent."""
+        assert self._there is not None
+        here = await self._look_here(dirty)
+        there = await self._there.nodes(here)
+        self._refresh(here, there)
+        plan = self._plan(here, there, prefer)
+        for path in here:
+            self._notes.pop(path, None)
+        for note in plan.notes:
+            self._note(note.path, note.kind, note.text)
+        for action in self._guarded(plan.actions, prefer):
+            await self._act(action, here)
+        await self._there.tell()
+        self._on_change()
+
+    async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
+        """What is at these paths here. Ignored ones are left out, and no longer managed; their
+        files stay on both sides."""
+        assert self._there is not None
+        rules, known = self._here.rules, self._base.nodes()
+        wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
+        here: dict[str, Content | None] = {}
+        for path in sorted(wide):
+            try:
+                read = await self._here.read(path)
+            except Unreadable as error:
+                self._note(path, "unreadable", str(error))
+                continue
+            was = known.get(path)
+            is_folder = (read.node if read else was) == tree.FOLDER
+            if rules.decide(path, is_folder).ignored:
+                if was is not None:
+                    self._there.forget(path)
+            else:
+                here[path] = read
+        return here
+
+    def _refresh(
+        self, here: Mapping[str, Content | None], there: Mapping[str, Node | None]
+    ) -> None:
+        """Content that base has already, under another identity on one side: `touch`, `chmod`, a
+        checkout there and back."""
+        assert self._there is not None
+        for path, read in here.items():
+            agreed = self._base.entries.get(path)
+            if read is None or agreed is None or self._on_its_way(path):
+                continue
+            if read.node != agreed.node or there.get(path, agreed.node) != agreed.node:
+                continue
+            remote = self._there.differing.get(path) or agreed.remote
+            if remote != agreed.remote:
+                self._there.agree(path, Agreed(agreed.node, read.identity, remote))
+            elif read.identity != agreed.local:
+                self._base.agree(path, agreed._replace(local=read.identity))
+
+    def _plan(
+        self, here: Mapping[str, Content | None], there: Mapping[str, Node | None], prefer: Prefer
+    ) -> reconcile.Plan:
+        latest = self._pusher.latest if self._pusher else {}
+        agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
+        local = Overlay(
+            agreed, {path: read.node if read else None for path, read in here.items()}
+        )
+        remote = Overlay(agreed, there)
+        wins = (
+            {path: self._newer(path, here[path]) for path in here} if prefer == "newer" else prefer
+        )
+        return reconcile.reconcile(here, agreed, local, remote, self._mode, wins)
+
+    def _newer(self, path: str, read: Content | None) -> str:
+        """Which side's file is the newer one, by the clock of this machine."""
+        assert self._there is not None
+        remote = self._there.differing.get(path)
+        if remote is None:
+            return reconcile.LOCAL
+        seen_here = remote.mtime_ns - self._there.agent.hello.clock_offset_ns
+        newer_there = read is None or seen_here > read.identity.mtime_ns
+        return reconcile.REMOTE if newer_there else reconcile.LOCAL
+
+    def _guarded(
+        self, actions: Sequence[reconcile.Action], prefer: Prefer
+    ) -> Sequence[reconcile.Action]:
+        """Holds back an unusual number of removals; all else goes on."""
+        waiting = [] if prefer == "local" else guards.removals_that_must_wait(actions, self.files)
+        for path in waiting:
+            text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
+            self._note(path, "held", text)
+        return [action for action in actions if action.path not in waiting]
+
+    # --- acting
+
+    async def _act(self, action: reconcile.Action, here: Mapping[str, Content | None]) -> None:
+        assert self._pusher is not None
+        assert self._there is not None
+        path = action.path
+        read = here.get(path)
+        match action:
+            case reconcile.Push() | reconcile.MakeDirectory():
+                assert read is not None
+                await self._push(path, read)
+            case reconcile.Remove():
+                _, expect = self._expectation(path)
+                await self._pusher.remove(path, expect)
+                self._removed += 1
+            case reconcile.Adopt():
+                remote = self._there.differing.get(path)
+                if read is not None and remote is not None:
+                    self._there.agree(path, Agreed(read.node, read.identity, remote))
+            case reconcile.Drop():
+                self._there.forget(path)
+
+    async def _push(self, path: str, read: Content) -> None:
+        assert self._pusher is not None
+        target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
+        if target and not paths.link_stays_inside(path, target):
+            self._note(path, "skipped", f"a link to {target}, which is outside the project")
+            return
+        before, expect = self._expectation(path)
+        try:
+            if read.node.kind == DIRECTORY:
+                await self._pusher.directory(path, read)
+            elif read.node.kind == SYMLINK:
+                await self._pusher.link(path, read, target, expect)
+            elif before is not None and before.digest == read.node.digest:
+                await self._pusher.mode(path, read, expect)
+            else:
+                await self._pusher.put(path, read, expect, before)
+        except (Changed, FileNotFoundError):
+            self._touch(path)  # it changed meanwhile: its newer content will do
+        except OSError as error:
+            self._note(path, "unreadable", error.strerror or str(error))
+
+    def _expectation(self, path: str) -> tuple[Node | None, Expect]:
+        """What a change of this path must find: the content, and how to recognise it. Where the
+        remote's own change is to be written over, that is what was found there."""
+        assert self._pusher is not None
+        assert self._there is not None
+        if path in self._there.differing:
+            node = self._there.known_node(path)
+            return node, Expect(0, self._there.differing.pop(path), "")
+        change = self._pusher.latest.get(path)
+        if change is not None:
+            return change.node, Expect(change.seq, None, "")
+        agreed = self._base.entries.get(path)
+        if agreed is None:
+            return None, Expect(0, None, "")
+        return agreed.node, Expect(0, agreed.remote, agreed.node.digest)
+
+    # --- answers
+
+    def _on_agreed(self, change: Change) -> None:
+        self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        saved = self._saved_at.pop(change.path, None)
+        if saved is not None:
+            self._on_synced(
+                api.Synced(
+                    project=self.project,
+                    host=self.host,
+                    paths=[change.path],
+                    bytes_sent=change.bytes_sent,
+                    milliseconds=(time.monotonic() - saved) * 1000,
+                )
+            )
+        self._on_change()
+
+    def _on_refused(self, change: Change, refused: messages.Refused) -> None:
+        if refused.code in ("differs", "follows", "aborted"):
+            if refused.code == "differs" and self._there is not None:
+                self._there.differs(change.path, refused.have)
+            self._touch(change.path)
+        else:
+            self._note(change.path, "refused", f"{self.host} said: {refused.why}")
+        self._on_change()
+
+    def _note(self, path: str, kind: str, text: str) -> None:
+        self._notes[path] = api.PathNote(path=path, kind=kind, text=text)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            if self._there is not None and self._ready:
+                with contextlib.suppress(SidecarError):
+                    for path in await self._there.sweep():
+                        self._touch(path)
+
+    # --- asked for
+
+    async def sync(
+        self, *, only: Iterable[str] = (), prefer: Prefer = "", dry_run: bool = False
+    ) -> api.SyncResult:
+        """Looks at everything on both sides, and returns when all that can be is the same.
+
+        Args:
+            only: absolute paths to which `prefer` is limited; none: all.
+            prefer: decides where both sides changed, and what is newer there.
+            dry_run: only say what would be done.
+        """
+        pusher, there = self._connected()
+        began, sent, seq, removed = time.monotonic(), pusher.bytes_sent, pusher.seq, self._removed
+        plan: list[str] = []
+        async with self._step:
+            await there.sweep()
+            dirty = await self._take_dirty(rescan=True) | set(there.differing) | set(self._notes)
+            dirty.discard(".")
+            chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
+            if dry_run:
+                self._dirty |= dirty
+                here = await self._look_here(dirty)
+                found = self._plan(here, await there.nodes(here), prefer)
+                plan = [
+                    f"{type(action).__name__.lower()} {action.path}" for action in found.actions
+                ]
+            else:
+                if dirty - chosen:
+                    await self._bring(dirty - chosen)
+                await self._bring(chosen, prefer)
+        if not dry_run:
+            await self._settle()
+        gone = self._removed - removed
+        return api.SyncResult(
+            sent=pusher.seq - seq - gone,
+            removed=gone,
+            bytes_sent=pusher.bytes_sent - sent,
+            seconds=time.monotonic() - began,
+            notes=self.notes,
+            plan=plan,
+        )
+
+    async def _settle(self) -> None:
+        """Waits until nothing that is known of is on its way or still to be looked at."""
+        while True:
+            pusher, _ = self._connected()
+            await pusher.settled()
+            if self._pusher is not pusher:
+                continue
+            if not self._dirty:
+                return
+            async with self._step:
+                if self._ready:
+                    await self._bring(await self._take_dirty())
+
+    async def barrier(self, *, as_is: bool = False) -> Barrier:
+        """Sends every change that was made before this call, and says what a run must find there.
+
+        The answers are not waited for: the run is sent straight behind the changes, and the agent
+        holds it until they are made (messages.Run).
+
+        Raises:
+            RunError: a change cannot be sent, so the run would see other code.
+            Disconnected: there is no connection.
+        """
+        self._connected()
+        async with self._step:
+            self._connected()
+            await self._bring(await self._take_dirty(rescan=True))
+            pusher, _ = self._connected()
+            unsent = [note for note in self.notes if note.kind in UNSENT]
+            if unsent and not as_is:
+                raise RunError(
+                    f"{len(unsent)} of your changes cannot be on {self.host}",
+                    ", ".join(f"{note.path}: {note.text}" for note in unsent[:5]),
+                    "settle them (`sidecar conflicts` lists them), or run what is there "
+                    "with --as-is",
+                    code="differs",
+                )
+            # While changes are on their way their identities are not known here. The agent then
+            # goes by its own managed set, which only our messages change, and by its sweep.
+            digest = "" if pusher.waiting else identity.digest(self._base.remote_entries())
+            nodes = {path: change.node for path, change in pusher.latest.items()}
+            return Barrier(
+                pusher.seq, digest, tree.digest(Overlay(self._base.nodes(), nodes)), as_is
+            )
+
+    def _connected(self) -> tuple[Pusher, There]:
+        if self._pusher is None or self._there is None or not self._ready:
+            raise Disconnected(
+                f"{self.host} is not connected",
+                "nothing is half there, and changes are kept",
+                "see `sidecar status`",
+            )
+        return self._pusher, self._there

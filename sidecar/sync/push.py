@@ -1,0 +1,354 @@
+"""Changes on their way: sent without a question, in order, answered when they are visible.
+
+A push names what it expects at the path (`messages.Expect`): the version before it that is still
+on its way, or what base says is there. So saves of one path are pipelined, and a save costs one
+one-way trip. Small content goes on SAVES in one frame; what is large is read, matched and sent in
+pieces on BULK, where it waits its turn, while saves pass it.
+
+A change is *agreed* only by its answer: base never runs ahead of what the agent has said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sidecar.core import delta, frames, messages
+from sidecar.core.messages import Expect
+from sidecar.core.tree import Node
+from sidecar.errors import RemoteError
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync import local_files
+from sidecar.sync.base import Agreed, Base
+from sidecar.sync.content import Content
+from sidecar.sync.matcher import FileSignature, block_size, match, remote_signature
+from sidecar.sync.signatures import SignatureStore
+
+ASK_ABOVE = 1 << 20
+"""From this size on a lost signature is worth a round trip and the remote's read of the file."""
+
+AT_ONCE = 64 * 1024
+"""What a change may weigh on the wire to go out with the saves. At 50 Mbit/s: 10 ms."""
+
+SAMPLE = 32 * 1024
+"""Compression is tried on this much of a file; it is used where it takes off a tenth."""
+
+CLOCKS_AGREE = 1_000_000_000
+"""Nanoseconds of clock difference up to which mtimes are sent as they are."""
+
+
+class Change:
+    """One change that waits for its answer. `node` None: a removal. `local`: the identity here of
+    what was sent. `answered`: whether it was made; cancelled where the connection went away."""
+
+    __slots__ = ("answered", "bytes_sent", "local", "node", "path", "seq")
+
+    def __init__(self, seq: int, path: str, content: Content | None) -> None:
+        self.seq, self.path = seq, path
+        self.node = content.node if content else None
+        self.local = content.identity if content else None
+        self.bytes_sent = 0
+        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
+class Pusher:
+    """The changes of one root over one connection. Ends with the connection.
+
+    Args:
+        refused: called with the agent's refusal after the change was taken off the list.
+        agreed: called with the change when it is visible there.
+    """
+
+    def __init__(
+        self,
+        agent: AgentConnection,
+        number: int,
+        root: Path,
+        base: Base,
+        signatures: SignatureStore,
+        *,
+        refused: Callable[[Change, messages.Refused], None],
+        agreed: Callable[[Change], None],
+    ) -> None:
+        self._agent, self._number, self._root = agent, number, root
+        self._base, self._signatures = base, signatures
+        self._refused, self._agreed = refused, agreed
+        self._flight: dict[int, Change] = {}
+        self._signed: dict[str, FileSignature] = {}
+        self.latest: dict[str, Change] = {}
+        """The newest change on its way, by path."""
+        self.seq = 0
+        self.bytes_sent = 0
+        self.durable = 0
+        self._stop = [
+            agent.listen(messages.Applied, number, self._on_applied),
+            agent.listen(messages.Refused, number, self._on_refused),
+            agent.listen(messages.Durable, number, self._on_durable),
+        ]
+
+    @property
+    def waiting(self) -> int:
+        """Changes sent, or being sent, and not answered yet."""
+        return len(self._flight)
+
+    async def settled(self) -> None:
+        """Returns when every change so far was answered; at once after `close`."""
+        while self._flight:
+            await asyncio.wait([change.answered for change in self._flight.values()])
+
+    def close(self) -> None:
+        """The connection is gone: what was on its way is open again."""
+        for stop in self._stop:
+            stop()
+        for change in self._flight.values():
+            change.answered.cancel()
+        self._flight.clear()
+        self.latest.clear()
+
+    # --- changes
+
+    async def put(self, path: str, content: Content, expect: Expect, old: Node | None) -> Change:
+        """Sends a file's new content. Returns when all of it is handed to the sender.
+
+        Args:
+            expect: what must be there; by its version, its identity, or nothing.
+            old: the content that `expect` stands for, if it is a file, to send a delta against.
+        Raises:
+            local_files.Changed: the file is not what was read any more. Nothing was changed there.
+        """
+        if content.data is not None:
+            change = self._begin(path, content)
+            body, codec = _packed(delta.encode_literal(content.data) if content.data else b"")
+            put = self._put(change, content, expect, False, codec, True, body)
+            await self._send(change, put, frames.SAVES)
+            return change
+        known = old is not None and old.kind == content.node.kind and bool(old.digest)
+        signature = await self._signature(path, old, expect) if known and old else None
+        return await self._put_large(path, content, expect, signature)
+
+    async def link(self, path: str, content: Content, target: str, expect: Expect) -> Change:
+        change = self._begin(path, content)
+        message = messages.MakeLink(change.seq, self._number, path, expect, target)
+        await self._send(change, message, frames.SAVES)
+        return change
+
+    async def directory(self, path: str, content: Content) -> Change:
+        change = self._begin(path, content)
+        message = messages.MakeDirectory(change.seq, self._number, path)
+        await self._send(change, message, frames.SAVES)
+        return change
+
+    async def mode(self, path: str, content: Content, expect: Expect) -> Change:
+        """The executable bit; the content is the same."""
+        change = self._begin(path, content)
+        message = messages.SetMode(
+            change.seq,
+            self._number,
+            path,
+            expect,
+            self._there(content.identity.mtime_ns),
+            content.node.executable,
+        )
+        await self._send(change, message, frames.SAVES)
+        return change
+
+    async def remove(self, path: str, expect: Expect) -> Change:
+        change = self._begin(path, None)
+        message = messages.Remove(change.seq, self._number, path, expect)
+        await self._send(change, message, frames.SAVES)
+        return change
+
+    # --- sending
+
+    def _begin(self, path: str, content: Content | None) -> Change:
+        self.seq += 1
+        change = Change(self.seq, path, content)
+        if change.node is not None and change.node.digest:
+            self._base.intend(path, change.node.digest)
+        self._flight[change.seq] = self.latest[path] = change
+        return change
+
+    def _put(
+        self,
+        change: Change,
+        content: Content,
+        expect: Expect,
+        against: bool,
+        codec: str,
+        last: bool,
+        body: bytes,
+    ) -> messages.Put:
+        return messages.Put(
+            seq=change.seq,
+            root=self._number,
+            path=change.path,
+            expect=expect,
+            size=content.identity.size,
+            mtime_ns=self._there(content.identity.mtime_ns),
+            executable=content.node.executable,
+            digest=content.node.digest,
+            delta=against,
+            codec=codec,
+            last=last,
+            body=body,
+        )
+
+    async def _put_large(
+        self, path: str, content: Content, expect: Expect, signature: FileSignature | None
+    ) -> Change:
+        """Reads, matches, compresses and sends, a window at a time; reading runs in a thread."""
+        with local_files.open_source(self._root, path, content.identity) as source:
+            codec = "zlib" if _compressible(source.read_at(0, SAMPLE)) else ""
+            pieces = _pieces(source, signature, codec)
+            against = signature is not None
+            first = await asyncio.to_thread(_gather, pieces, AT_ONCE)
+            whole = len(first) <= AT_ONCE
+            if whole:
+                source.check_unchanged()
+            change = self._begin(path, content)
+            if content.signature is not None:
+                self._signed[content.node.digest] = content.signature
+            try:
+                if whole:
+                    put = self._put(change, content, expect, against, codec, True, first)
+                    await self._send(change, put, frames.SAVES)
+                else:
+                    await self._stream(change, content, expect, against, codec, first, pieces)
+                    source.check_unchanged()
+                    last = messages.PutPart(change.seq, self._number, True, False, b"")
+                    await self._send(change, last, frames.BULK)
+            except (local_files.Changed, asyncio.CancelledError, OSError):
+                abort = messages.PutPart(change.seq, self._number, True, True, b"")
+                await asyncio.shield(self._send(change, abort, frames.BULK))
+                raise
+        return change
+
+    async def _stream(
+        self,
+        change: Change,
+        content: Content,
+        expect: Expect,
+        against: bool,
+        codec: str,
+        first: bytes,
+        pieces: Iterator[bytes],
+    ) -> None:
+        head, rest = first[: frames.CHUNK], first[frames.CHUNK :]
+        put = self._put(change, content, expect, against, codec, False, head)
+        await self._send(change, put, frames.BULK)
+        while rest:
+            for at in range(0, len(rest), frames.CHUNK):
+                body = rest[at : at + frames.CHUNK]
+                part = messages.PutPart(change.seq, self._number, False, False, body)
+                await self._send(change, part, frames.BULK)
+            rest = await asyncio.to_thread(_gather, pieces, 8 * frames.CHUNK)
+
+    async def _send(self, change: Change, message: messages.Message, lane: int) -> None:
+        size = messages.encode(message, lane).size
+        change.bytes_sent += size
+        self.bytes_sent += size
+        await self._agent.send(message, lane)
+
+    async def _signature(self, path: str, old: Node | None, expect: Expect) -> FileSignature | None:
+        """The old content's signature: ours, or for a large file the remote's word."""
+        assert old is not None
+        known = self._signed.get(old.digest) or await asyncio.to_thread(
+            self._signatures.get, old.digest
+        )
+        if known is not None or expect.identity is None or expect.identity.size < ASK_ABOVE:
+            return known
+        block = block_size(expect.identity.size)
+        checksums = bytearray()
+        try:
+            ask = self._agent.parts(lambda id: messages.Signature(id, self._number, path, block))
+            async for part in ask:
+                assert isinstance(part, messages.SignaturePart)
+                checksums += part.body
+                if part.last and part.identity != expect.identity:
+                    return None
+        except RemoteError:
+            return None  # it cannot be read there: the whole content goes, and is judged there
+        return remote_signature(expect.identity.size, block, bytes(checksums))
+
+    def _there(self, mtime_ns: int) -> int:
+        """An mtime as the remote's clock would have said it."""
+        offset = self._agent.hello.clock_offset_ns
+        return mtime_ns + offset if abs(offset) > CLOCKS_AGREE else mtime_ns
+
+    # --- answers
+
+    def _on_applied(self, message: messages.Message) -> None:
+        assert isinstance(message, messages.Applied)
+        change = self._answered(message.seq)
+        if change is None:
+            return
+        if change.node is None:
+            self._base.drop(change.path)
+        elif message.identity is not None:
+            self._base.agree(change.path, Agreed(change.node, change.local, message.identity))
+            signature = self._signed.pop(change.node.digest, None)
+            if signature is not None:
+                self._signatures.put(change.node.digest, signature)
+        newer = self.latest.get(change.path)
+        if newer is not None and newer.node is not None and newer.node.digest:
+            self._base.intend(change.path, newer.node.digest)
+        self._agreed(change)
+        change.answered.set_result(True)
+
+    def _on_refused(self, message: messages.Message) -> None:
+        assert isinstance(message, messages.Refused)
+        change = self._answered(message.seq)
+        if change is not None:
+            self._refused(change, message)
+            change.answered.set_result(False)
+
+    def _answered(self, seq: int) -> Change | None:
+        change = self._flight.pop(seq, None)
+        if change is not None and self.latest.get(change.path) is change:
+            del self.latest[change.path]
+        return change
+
+    def _on_durable(self, message: messages.Message) -> None:
+        assert isinstance(message, messages.Durable)
+        self.durable = max(self.durable, message.seq)
+
+
+def _pieces(
+    source: local_files.Source, signature: FileSignature | None, codec: str
+) -> Iterator[bytes]:
+    """The stream of operations as it goes into frames' bodies, in pieces of any size."""
+    squeeze = zlib.compressobj(1) if codec else None
+    for operation in match(signature, source):
+        match operation:
+            case delta.Copy(offset, length):
+                piece = delta.encode_copy(offset, length)
+            case delta.Literal(data):
+                piece = delta.encode_literal(data)
+        yield squeeze.compress(piece) if squeeze else piece
+    if squeeze:
+        yield squeeze.flush()
+
+
+def _gather(pieces: Iterator[bytes], enough: int) -> bytes:
+    """Pieces joined until they are more than `enough`, or over."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) > enough:
+            break
+    return bytes(gathered)
+
+
+def _packed(stream: bytes) -> tuple[bytes, str]:
+    """A small stream compressed, where that makes it smaller."""
+    if len(stream) > 256:
+        packed = zlib.compress(stream, 6 if len(stream) < AT_ONCE else 1)
+        if len(packed) < len(stream):
+            return packed, "zlib"
+    return stream, ""
+
+
+def _compressible(sample: bytes) -> bool:
+    return len(zlib.compress(sample, 1)) < 0.9 * len(sample)

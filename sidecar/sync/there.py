@@ -1,0 +1,173 @@
+"""The remote side as the engine sees it: base, but for the paths that the agent told differ.
+
+The agent keeps the managed set (each path with the identity that it last reported) and looks at
+all of it when asked. Only what is not as base says is held here, so that it costs nothing while
+nobody else touches the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sidecar.core import frames, identity, messages
+from sidecar.core.identity import FILE, SYMLINK, Identity
+from sidecar.core.tree import Node
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync.base import Agreed, Base
+
+LOOKUP = 1000
+"""Paths in one question; the question has about 20 KB packed, the answer 60."""
+
+ENTRIES_PER_FRAME = 4000
+"""Managed paths in one frame: about 120 KB packed."""
+
+
+class There:
+    """The project's folder on the host, over one connection."""
+
+    def __init__(self, agent: AgentConnection, number: int, base: Base) -> None:
+        self.agent, self.number, self._base = agent, number, base
+        self.differing: dict[str, Identity | None] = {}
+        """Paths that are not as base says, with what is there (None: nothing)."""
+        self._nodes: dict[str, tuple[Identity, Node]] = {}
+        self._untold: dict[str, bool] = {}  # path → still managed
+
+    # --- asking
+
+    async def open(self, path: str) -> messages.Opened:
+        opened = await self.agent.request(lambda id: messages.Open(id, self.number, path))
+        assert isinstance(opened, messages.Opened)
+        return opened
+
+    async def claim(self, marker: str, owner: str) -> None:
+        await self.agent.request(lambda id: messages.Claim(id, self.number, marker, owner))
+
+    async def lookup(self, paths: Iterable[str]) -> dict[str, Identity]:
+        """What is there, for those of the paths at which there is anything."""
+        found: dict[str, Identity] = {}
+        for some in _portions(paths):
+
+            def ask(id: int, some: list[str] = some) -> messages.Message:
+                return messages.Lookup(id, self.number, some)
+
+            async for part in self.agent.parts(ask):
+                assert isinstance(part, messages.Listed)
+                entries = identity.unpack(part.body)
+                found.update((path, there) for path, there in entries if there is not None)
+        return found
+
+    async def digests(self, paths: Iterable[str]) -> dict[str, str]:
+        """The content digests of these files and links; "" where there is none to be had."""
+        digests: dict[str, str] = {}
+        for some in _portions(paths):
+
+            def ask(id: int, some: list[str] = some) -> messages.Message:
+                return messages.Digests(id, self.number, some)
+
+            answer = await self.agent.request(ask)
+            assert isinstance(answer, messages.Digested)
+            digests.update(zip(some, answer.digests, strict=True))
+        return digests
+
+    async def nodes(self, paths: Iterable[str]) -> dict[str, Node | None]:
+        """The nodes of those of the paths that differ from base, their content read there where
+        it is not known. A content that we once sent is agreed on again, not somebody's edit."""
+        known = {path: self.differing[path] for path in paths if path in self.differing}
+        unread = [
+            path
+            for path, there in known.items()
+            if there is not None
+            and there.kind in (FILE, SYMLINK)
+            and self._nodes.get(path, (None,))[0] != there
+        ]
+        for path, digest in (await self.digests(unread)).items():
+            there = known[path]
+            assert there is not None
+            self._nodes[path] = (there, Node(there.kind, there.executable, digest))
+        nodes: dict[str, Node | None] = {}
+        for path, there in known.items():
+            node = self._node(path, there)
+            if node is not None and node.digest in self._base.intended(path) and there is not None:
+                self.agree(path, Agreed(node, None, there))
+            else:
+                nodes[path] = node
+        return nodes
+
+    def known_node(self, path: str) -> Node | None:
+        """The node of a differing path, as `nodes` last said."""
+        return self._node(path, self.differing.get(path))
+
+    def _node(self, path: str, there: Identity | None) -> Node | None:
+        if there is None:
+            return None
+        if there.kind in (FILE, SYMLINK):
+            return self._nodes[path][1]
+        return Node(there.kind, False, "")
+
+    # --- the managed set
+
+    async def manage(self) -> None:
+        """Tells the agent what base holds; afterwards `differing` is what is not so there."""
+        self.differing.clear()
+        entries = list(self._base.remote_entries())
+        first = True
+        while len(entries) > ENTRIES_PER_FRAME:
+            part, entries = entries[:ENTRIES_PER_FRAME], entries[ENTRIES_PER_FRAME:]
+            body = identity.pack(part)
+            message = messages.Manage(0, self.number, first, False, body)
+            await self.agent.send(message, frames.CONTROL)
+            first = False
+        last = identity.pack(entries)
+        await self._swept(lambda id: messages.Manage(id, self.number, first, True, last))
+
+    async def sweep(self) -> set[str]:
+        """Looks at every managed path there; returns those that newly differ."""
+        before = dict(self.differing)
+        await self._swept(lambda id: messages.Sweep(id, self.number))
+        return {path for path, there in self.differing.items() if before.get(path, path) != there}
+
+    async def _swept(self, build: Callable[[int], messages.Message]) -> None:
+        async for part in self.agent.parts(build):
+            assert isinstance(part, messages.Swept)
+            for path, there in identity.unpack(part.body):
+                self.differs(path, there)
+
+    def differs(self, path: str, there: Identity | None) -> None:
+        """The agent says that this is at the path."""
+        agreed = self._base.entries.get(path)
+        if agreed is not None and agreed.remote == there:
+            self.differing.pop(path, None)
+        elif agreed is not None or there is not None:
+            self.differing[path] = there
+
+    def agree(self, path: str, agreed: Agreed) -> None:
+        """Both sides are alike at this path, without a change of ours; `tell` must follow."""
+        self.differing.pop(path, None)
+        self._nodes.pop(path, None)
+        self._base.agree(path, agreed)
+        self._untold[path] = True
+
+    def forget(self, path: str) -> None:
+        """The path is no longer managed; `tell` must follow."""
+        self.differing.pop(path, None)
+        self._nodes.pop(path, None)
+        self._base.drop(path)
+        self._untold[path] = False
+
+    async def tell(self) -> None:
+        """The agent's managed set follows what `agree` and `forget` did to base."""
+        untold, self._untold = self._untold, {}
+        gone = [path for path, managed in untold.items() if not managed]
+        if gone:
+            await self.agent.send(messages.Forget(0, self.number, gone), frames.CONTROL)
+        entries = [
+            (path, self._base.entries[path].remote) for path, managed in untold.items() if managed
+        ]
+        if entries:
+            body = identity.pack(entries)
+            await self._swept(lambda id: messages.Manage(id, self.number, False, True, body))
+
+
+def _portions(paths: Iterable[str]) -> Iterable[list[str]]:
+    whole = list(paths)
+    return (whole[at : at + LOOKUP] for at in range(0, len(whole), LOOKUP))

@@ -1,0 +1,171 @@
+"""Base is what both sides agreed on: kept over restarts, cut where a crash tore it, and set aside
+where it cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.core.identity import Identity
+from sidecar.core.tree import Node
+from sidecar.sync import base as base_module
+from sidecar.sync.base import Agreed, Base
+
+HERE = Identity("f", 0o644, 3, 1_000, 2_000, 7)
+THERE = Identity("f", 0o640, 3, 1_000, 3_000, 8)
+AGREED = Agreed(Node("f", False, "aa"), HERE, THERE)
+
+
+def reopened(base: Base, path: Path) -> Base:
+    base.close()
+    return Base(path)
+
+
+def test_what_was_agreed_is_there_after_a_restart(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.reset("marker")
+    base.agree("a.py", AGREED)
+    base.agree("weird\udcff name\n", AGREED._replace(local=None))
+    base.agree("gone.py", AGREED)
+    base.drop("gone.py")
+    again = reopened(base, tmp_path / "journal")
+    assert dict(again.entries) == {
+        "a.py": AGREED,
+        "weird\udcff name\n": AGREED._replace(local=None),
+    }
+    assert again.marker == "marker"
+    assert not again.problem
+    again.close()
+
+
+def test_an_intent_lasts_until_the_path_is_agreed_on(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.intend("a.py", "one")
+    base.intend("a.py", "two")
+    base = reopened(base, tmp_path / "journal")
+    assert base.intended("a.py") == {"one", "two"}
+    base.agree("a.py", AGREED)
+    assert base.intended("a.py") == frozenset()
+    base.close()
+
+
+def test_a_record_is_on_its_way_to_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.intend("a.py", "one")
+    assert b'"intend","a.py","one"' in (tmp_path / "journal").read_bytes()
+    base.close()
+
+
+@given(cut=st.integers(min_value=1, max_value=200))
+def test_a_torn_last_record_is_cut_off_and_all_before_it_kept(
+    cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("torn") / "journal"
+    base = Base(path)
+    base.reset("m")
+    base.agree("first", AGREED)
+    size = path.stat().st_size
+    base.agree("second", AGREED)
+    base.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: max(size, len(data) - cut)])
+    again = Base(path)
+    assert again.entries["first"] == AGREED
+    assert not again.problem
+    again.agree("third", AGREED)
+    again = reopened(again, path)
+    assert {"first", "third"} <= set(again.entries)
+    again.close()
+
+
+def line(record: object) -> bytes:
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "header"),
+        (b"garbage\n", "damaged"),
+        (line(["base", 2, "m"]), "version 2"),
+        (line(["something"]), "header"),
+        (line(["base", 1, "m"]) + b"00000000 []\n" + line(["drop", "a"]), "damaged"),
+        (line(["base", 1, "m"]) + line(["dance"]), "unknown"),
+        (line(["base", 1, "m"]) + line(["agree", "a", [], [], []]), "malformed"),
+    ],
+)
+def test_what_cannot_be_read_is_set_aside_and_the_base_is_empty(
+    tmp_path: Path, data: bytes, word: str
+) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(data)
+    base = Base(path)
+    assert word in base.problem
+    assert not base.entries
+    assert base.marker == ""
+    assert (tmp_path / "journal.set-aside").read_bytes() == data
+    base.close()
+
+
+def test_history_is_dropped_when_it_outweighs_the_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_module, "COMPACT_ABOVE", 50)
+    base = Base(tmp_path / "journal")
+    base.reset("m")
+    base.intend("kept", "digest")
+    for _ in range(500):
+        base.agree("a.py", AGREED)
+    assert (tmp_path / "journal").read_bytes().count(b"\n") < 100
+    base = reopened(base, tmp_path / "journal")
+    assert base.entries["a.py"] == AGREED
+    assert base.intended("kept") == {"digest"}
+    base.close()
+
+
+def test_the_journal_is_for_its_owner_only(tmp_path: Path) -> None:
+    Base(tmp_path / "journal").close()
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
+
+
+paths = st.sampled_from(["a", "b", "c/d"])
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("agree"), paths),
+        st.tuples(st.just("drop"), paths),
+        st.tuples(st.just("intend"), paths),
+        st.tuples(st.just("reopen"), paths),
+    ),
+    max_size=30,
+)
+
+
+@given(operations)
+def test_restarts_change_nothing_whatever_came_before(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("base") / "journal"
+    base, entries, intents = Base(path), {}, {}
+    for number, (what, name) in enumerate(script):
+        if what == "agree":
+            entries[name] = AGREED._replace(node=Node("f", False, str(number)))
+            intents.pop(name, None)
+            base.agree(name, entries[name])
+        elif what == "drop":
+            entries.pop(name, None)
+            intents.pop(name, None)
+            base.drop(name)
+        elif what == "intend":
+            intents.setdefault(name, set()).add(str(number))
+            base.intend(name, str(number))
+        else:
+            base = reopened(base, path)
+        assert dict(base.entries) == entries
+        assert {p: base.intended(p) for p in intents} == intents
+    base.close()
