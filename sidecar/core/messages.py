@@ -56,6 +56,12 @@ class Bye(NamedTuple):
     """To the agent: nobody needs you. It ends its children (not the jobs) and itself."""
 
 
+class Modules(NamedTuple):
+    """To the agent, once: the rest of its own code (agent/loader.py)."""
+
+    body: bytes
+
+
 class Done(NamedTuple):
     """The answer of a request that has nothing to tell but its success."""
 
@@ -556,7 +562,7 @@ STREAM_WINDOW = 256 * 1024
 # --- codec -----------------------------------------------------------------------------------
 
 Message = Union[
-    Ping, Pong, Ack, Bye, Done, Fail,
+    Ping, Pong, Ack, Bye, Modules, Done, Fail,
     Open, Opened, Claim, Manage, Sweep, Swept, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, FetchPart,
     Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,

@@ -1,0 +1,121 @@
+"""The agent's modules, imported from memory.
+
+The first stage runs this file's text as the module `sidecar.agent.loader` and calls `install` with
+the sources of part one and the names of part two. An import of a module that is announced waits
+for it, so that the agent can work before all of it has arrived; whoever receives part two must
+therefore never wait itself (main.py's reader imports nothing late).
+
+Who starts another process that needs our modules (the supervisor of a job) hands them on without
+touching the disk: give the child `sources()`, the text of this module among them, and let it do
+what `first.begin` does::
+
+    loader = types.ModuleType("sidecar.agent.loader")
+    exec(compile(sources["sidecar.agent.loader"], "<sidecar.agent.loader>", "exec"),
+         loader.__dict__)
+    sys.modules[loader.__name__] = loader
+    loader.install(sources)
+
+On the laptop, and in tests, nothing is installed; `sources` then reads the files of the package.
+"""
+
+import importlib.abc
+import importlib.machinery
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Dict, Iterable, Optional, Sequence
+
+PACKAGES = ("sidecar", "sidecar.core", "sidecar.agent")
+
+PATIENCE = 60.0
+"""Seconds that an import waits for announced modules; a link that slow is dead."""
+
+
+class _MemoryImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finder and loader in one, for everything named sidecar: a package of that name on the
+    remote (there is one on PyPI) is never looked at."""
+
+    def __init__(self, sources: Dict[str, str], later: Iterable[str]) -> None:
+        self.sources = dict(sources)
+        self._later = set(later)
+        self._complete = threading.Event()
+        if not self._later:
+            self._complete.set()
+
+    def add(self, sources: Dict[str, str]) -> None:
+        self.sources.update(sources)
+        self._complete.set()
+
+    def wait(self) -> Dict[str, str]:
+        if not self._complete.wait(PATIENCE):
+            raise ImportError("the rest of the agent did not arrive in %d s" % PATIENCE)
+        return self.sources
+
+    def find_spec(
+        self, name: str, path: Optional[Sequence[Any]], target: Optional[ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if name.partition(".")[0] != "sidecar":
+            return None
+        if name not in self.sources and name in self._later:
+            self.wait()
+        if name in PACKAGES:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        if name not in self.sources:
+            raise ModuleNotFoundError("%s is not among the modules that were sent" % name)
+        return importlib.machinery.ModuleSpec(name, self, origin="<%s>" % name)
+
+    def is_package(self, name: str) -> bool:
+        return name in PACKAGES
+
+    def get_source(self, name: str) -> str:
+        """For tracebacks that show our lines, too (linecache asks)."""
+        return self.sources.get(name, "")
+
+    def get_code(self, name: str) -> Any:
+        return compile(self.get_source(name), "<%s>" % name, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        code = self.get_code(module.__name__)
+        exec(code, module.__dict__)  # noqa: S102 - that is what a loader does
+
+
+_importer: Optional[_MemoryImporter] = None
+
+
+def install(sources: Dict[str, str], later: Iterable[str] = ()) -> None:
+    """Makes the modules importable in this process.
+
+    Args:
+        sources: module name to source text.
+        later: names of modules that will come by `add`.
+    """
+    global _importer
+    _importer = _MemoryImporter(sources, later)
+    sys.meta_path.insert(0, _importer)
+
+
+def add(sources: Dict[str, str]) -> None:
+    """The announced modules have come."""
+    if _importer is not None:
+        _importer.add(sources)
+
+
+def sources() -> Dict[str, str]:
+    """Module name to source text of all that travels; waits for what is still on its way.
+
+    Raises:
+        ImportError: it did not come.
+    """
+    if _importer is not None:
+        return dict(_importer.wait())
+    # Not sent by anybody, so this is a checkout or an installed package: its own files serve.
+    import pkgutil
+
+    found = {}
+    for package in PACKAGES[1:]:
+        for entry in pkgutil.iter_modules(__import__(package, fromlist=["_"]).__path__):
+            name = "%s.%s" % (package, entry.name)
+            text = pkgutil.get_data(package, entry.name + ".py")
+            if text is not None:
+                found[name] = text.decode("utf-8")
+    return found

@@ -1,0 +1,249 @@
+"""What is sent to start an agent: the command, the first stage, the modules.
+
+The story is told in agent/first.py; here its texts are made, and kept within what the line gives
+away: a command of at most 8 KB (what comes with it needs no round trip of its own), and a part
+one that fits a fresh TCP connection's first flight.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import functools
+import hashlib
+import json
+import pkgutil
+import zlib
+from typing import Any, NamedTuple
+
+from sidecar.core import frames
+
+NOW = (
+    "core.exits",
+    "core.identity",
+    "core.frames",
+    "core.messages",
+    "core.credit",
+    "core.lanes",
+    "agent.loader",
+    "agent.backlog",
+    "agent.outbox",
+    "agent.main",
+)
+"""Part one: what the agent's loop needs to run."""
+
+LATER = (
+    "core.paths",
+    "core.delta",
+    "agent.roots",
+    "agent.managed",
+    "agent.changes",
+    "agent.content",
+    "agent.trash",
+    "agent.bytecode",
+    "agent.streams",
+    "agent.install",
+    "agent.machine",
+    "agent.interpreters",
+    "agent.records",
+    "agent.jobs",
+    "agent.supervisor",
+)
+"""Part two, in the order of likely need."""
+
+FIRST_FLIGHT = 14_000
+"""Bytes that part one may have: ten TCP segments, less what SSH puts around."""
+
+COMMAND_LIMIT = 8 * 1024
+
+WORD = 900
+"""Longest word of the command: the csh of the BSDs refuses words of 1,024 characters."""
+
+PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(15, 7, -1)), "python")
+
+QUIET = 900.0
+"""Seconds of silence after which an agent ends by itself. Its pings come every few seconds."""
+
+_START = (
+    "import sys;sys.version_info<(3,8)and sys.exit(91);"
+    "sys.path=[p for p in sys.path if p];"  # -c puts the current folder there
+    "import os,zlib,binascii;"
+    "exec(zlib.decompress(binascii.a2b_base64(os.environ.pop(sys.argv[1]))))"
+)
+"""What `python -c` runs: good for any Python until it knows better. The environment variable has
+the name of the argument, which is also what `ps` shows."""
+
+_FROM_STDIN = """\
+import os, sys, zlib
+def take(n):
+    data = b""
+    while len(data) < n:
+        data += os.read(0, n - len(data)) or sys.exit(92)
+    return data
+line = b""
+while line[-1:] != b"\\n":
+    line += take(1)
+exec(zlib.decompress(take(int(line))))
+"""
+"""Stands in for the first stage where the command must stay tiny (`bootstrap = "stdin"`)."""
+
+
+class Bundle(NamedTuple):
+    """Everything that one start needs.
+
+    Attributes:
+        command: for the login shell of the other side, whichever that is.
+        stdin: what the agent reads before the first frame.
+        later: the body of `messages.Modules`.
+    """
+
+    command: str
+    stdin: bytes
+    later: bytes
+
+
+def bundle(
+    *,
+    python: str = "",
+    state: str = "",
+    root: str = "",
+    via: str = "",
+    bootstrap: str = "exec",
+    careful: bool = False,
+    quiet: float = QUIET,
+) -> Bundle:
+    """The texts for one start.
+
+    Args:
+        python: interpreter to try first: a path (`~/` is the home there) or a name.
+        state: the folder for what is kept on the remote; "" for the usual one.
+        root: the project's folder there, looked at while the agent travels.
+        via: command that the agent's command is put behind, as the shell there reads it.
+        bootstrap: "exec", or "stdin" for a tiny command.
+        careful: ask each interpreter for its version before it is used. Costs the start of one
+            more, so only after a start without it failed.
+        quiet: seconds of silence after which the agent ends by itself; 0 for never.
+    """
+    arguments = {"protocol": frames.VERSION, "root": root, "state": state, "quiet": quiet}
+    first = zlib.compress(f"{_source('agent.first')}\nbegin({arguments!r})\n".encode(), 9)
+    now, later = parts()
+    stdin = b"%d\n%s" % (len(now), now)
+    if bootstrap == "stdin":
+        stdin = b"%d\n%s%s" % (len(first), first, stdin)
+        first = zlib.compress(_FROM_STDIN.encode(), 9)
+    return Bundle(_command(first, python, via, careful), stdin, later)
+
+
+@functools.lru_cache(maxsize=1)
+def parts() -> tuple[bytes, bytes]:
+    """Part one and part two of the modules, compressed. Takes some 50 ms the first time."""
+    sources = {}
+    for name in (*NOW, *LATER):
+        try:
+            sources[f"sidecar.{name}"] = _source(name)
+        except FileNotFoundError:
+            continue  # TODO: until all of them are written
+    now = {name: sources.pop(name) for name in [f"sidecar.{name}" for name in NOW]}
+    return (
+        _packed({"now": now, "later": list(sources)}),
+        _packed(sources),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def digest() -> str:
+    """Names the code that travels: two agents of one digest are the same."""
+    whole = hashlib.blake2b(digest_size=8)
+    for part in (_source("agent.first").encode(), *parts()):
+        whole.update(part)
+    return whole.hexdigest()
+
+
+def _packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 9)
+
+
+def _source(name: str) -> str:
+    package, _, module = f"sidecar.{name}".rpartition(".")
+    data = pkgutil.get_data(package, f"{module}.py")
+    if data is None:
+        raise FileNotFoundError(f"the module {name} of the agent is not installed")
+    return bare(data.decode("utf-8"))
+
+
+def bare(source: str) -> str:
+    """The source without its docstrings and comment lines, every line where it was: half the
+    size, and tracebacks still name the right lines."""
+    lines = source.split("\n")
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno is not None:
+            inside.update(range(node.lineno + 1, node.end_lineno + 1))
+        statements = getattr(node, "body", None)
+        if not isinstance(statements, list):
+            continue
+        for statement in statements:
+            if _is_text(statement):
+                # A body must keep something: a number is as good as a string.
+                alone = statement is statements[0] and all(map(_is_text, statements))
+                _blank(lines, statement, "0" if alone else "")
+    for number, line in enumerate(lines, 1):
+        if number not in inside and line.lstrip().startswith("#"):
+            lines[number - 1] = ""
+    return "\n".join(lines)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _blank(lines: list[str], statement: ast.stmt, stand_in: str) -> None:
+    """Takes a string that nobody reads out of the lines. Columns are counted in UTF-8 bytes, but
+    what stands before a statement of its own is ASCII."""
+    assert statement.end_lineno is not None
+    assert statement.end_col_offset is not None
+    last = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :].decode()
+    lines[statement.lineno - 1] = (
+        lines[statement.lineno - 1][: statement.col_offset] + stand_in
+    ).rstrip()
+    for number in range(statement.lineno + 1, statement.end_lineno + 1):
+        lines[number - 1] = ""
+    if last.strip() and not last.lstrip().startswith("#"):
+        raise ValueError(f"line {statement.end_lineno}: code behind a docstring")
+
+
+def _command(payload: bytes, python: str, via: str, careful: bool) -> str:
+    """The command line. Within its single quotes stand only characters that sh, csh and fish all
+    leave alone: no quote, backslash, newline or exclamation mark (except the backslashes of
+    `_plain`, which they leave alone too)."""
+    pythons = [_plain(python)] if python else []
+    usable = (
+        '"$p" -sSEc "import sys;sys.exit(sys.version_info<(3,8))" </dev/null >/dev/null 2>&1'
+        if careful
+        else 'command -v "$p" >/dev/null 2>&1'
+    )
+    script = (
+        'n=$0; IFS=; export $n="$*"; unset IFS; '
+        f"for p in {' '.join([*pythons, *PYTHONS])}; do "
+        'case $p in "~/"*) p=$HOME/${p#??};; esac; '
+        f'if {usable}; then exec "$p" -sSEB -c "{_START}" $n; fi; done; '
+        f'echo "sidecar: no Python 3.8 or newer here; tried $p and others" >&2; exit 90'
+    )
+    text = base64.b64encode(payload).decode()
+    words = [text[at : at + WORD] for at in range(0, len(text), WORD)]
+    command = f"sh -c '{script}' sidecar_agent {' '.join(words)}"
+    return f"{via} {command}" if via else f"exec {command}"
+
+
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@%,=")
+
+
+def _plain(text: str) -> str:
+    """A word for the script that is this text: as it is, or spelled in octal for printf, since
+    nothing quotes the same way in every shell."""
+    start = "~/" if text.startswith("~/") else ""
+    rest = text[len(start) :]
+    if not set(rest) <= _SAFE:
+        octal = "".join(f"\\{byte:03o}" for byte in rest.encode("utf-8", "surrogateescape"))
+        rest = f'$(printf "{octal}")'
+    return f'"{start}{rest}"'
