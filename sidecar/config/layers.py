@@ -48,9 +48,13 @@ _ANY = values.Form(lambda value: value, "a table")
 
 def dotted(key: Sequence[str]) -> str:
     """The key as one would write it; parts with dots or other letters in quotes."""
-    return ".".join(
-        part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part) for part in key
-    )
+    return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else quoted(part) for part in key)
+
+
+def quoted(text: str) -> str:
+    """The text as TOML. JSON's escapes are TOML's too, but DEL needs one in TOML alone, and what
+    lies beyond 16 bits must stand as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_file(path: Path, shown: str, table: Key = ()) -> Layer | None:

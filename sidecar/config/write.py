@@ -6,7 +6,6 @@ gives exactly what was meant; else it is left alone and the person told which li
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.config import layers, lines
-from sidecar.config.layers import dotted
+from sidecar.config.layers import dotted, quoted
 from sidecar.config.project import LOCAL, Project
 from sidecar.errors import ConfigError
 
@@ -113,8 +112,7 @@ def toml(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, str):
-        # JSON's escapes are TOML's too, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{dotted((k,))} = {toml(v)}" for k, v in value.items()) + " }"
     return "[" + ", ".join(toml(one) for one in value) + "]"
