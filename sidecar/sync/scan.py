@@ -1,0 +1,151 @@
+"""Scan: what is in a project here, by its rules, as `lstat` tells it.
+
+No file is opened, no link followed, no ignored directory entered. Where the project could not be
+looked at, the scan says so as data: what is below such a folder is unknown, not deleted.
+
+20,000 files in 2,000 directories: about 160 ms, most of it `lstat` and the rules; 200,000 files
+keep about 60 MB in the result. It holds the GIL for most of its time; where a save must not wait
+for that, take it in slices (`Scanner.run`) on the event loop, or leave it to a thread, which
+yields every 5 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar.core import identity
+from sidecar.core.identity import OTHER, Identity
+from sidecar.sync.ignore import Decision, Rules
+
+SLICE = 256
+"""Entries that are looked at between two pauses of `Scanner.run`: about 2 ms."""
+
+
+class Problem(NamedTuple):
+    """Something that is not in the entries although it is not ignored. `hides`: it is a folder, or
+    the whole project (path ""), and what is below it is not known."""
+
+    path: str
+    text: str
+    hides: bool = False
+
+
+class Scan(NamedTuple):
+    """`skipped`: how many files and folders each rule kept out."""
+
+    entries: dict[str, Identity]
+    problems: list[Problem]
+    skipped: dict[Decision, int]
+
+    def hidden(self, path: str) -> bool:
+        """Whether nothing is known of a path, since a folder above it could not be read."""
+        return any(
+            problem.hides and (problem.path in ("", path) or path.startswith(problem.path + "/"))
+            for problem in self.problems
+        )
+
+
+def scan(root: Path, rules: Rules, under: str = "") -> Scan:
+    """All that is synced at and below a path (the whole project by default), and what is wrong."""
+    scanner = Scanner(root, rules, under)
+    for _ in scanner.run():
+        pass
+    return scanner.result
+
+
+class Scanner:
+    """One scan, in slices. `result` grows while it runs and is whole when `run` has ended."""
+
+    def __init__(self, root: Path, rules: Rules, under: str = "") -> None:
+        self.result = Scan({}, [], {})
+        self._root, self._rules, self._under = os.fspath(root), rules, under
+        self._looked_at = 0
+
+    def run(self) -> Iterator[None]:
+        """Scans; yields now and then, so that the caller can do something else."""
+        if self._under and not self._begin_below():
+            return
+        folders = [self._under]
+        while folders:
+            for inner in self._folder(folders.pop()):
+                folders.append(inner)
+            if self._looked_at >= SLICE:
+                self._looked_at = 0
+                yield
+
+    def _begin_below(self) -> bool:
+        """Looks at the path itself; whether it is a folder to be entered."""
+        path = self._under
+        try:
+            status = os.lstat(f"{self._root}/{path}")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            self._problem(path, error, hides=True)
+            return False
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if self._ignored(self._rules.decide(path, is_directory)):
+            return False
+        self._enter(path, status)
+        return is_directory
+
+    def _folder(self, path: str) -> list[str]:
+        """Looks at a folder's entries; returns the folders among them."""
+        inner: list[str] = []
+        folder = self._rules.folder(path)
+        prefix = f"{path}/" if path else ""
+        try:
+            with os.scandir(f"{self._root}/{path}") as entries:
+                for entry in entries:
+                    self._looked_at += 1
+                    try:
+                        is_directory = entry.is_dir(follow_symlinks=False)
+                        if self._ignored(folder.decide(entry.name, is_directory)):
+                            continue
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    except OSError as error:
+                        self._problem(prefix + entry.name, error, hides=True)
+                        continue
+                    self._enter(prefix + entry.name, status)
+                    if is_directory:
+                        inner.append(prefix + entry.name)
+        except FileNotFoundError as error:
+            if not path:
+                self._problem(path, error, hides=True)
+        except OSError as error:
+            self._problem(path, error, hides=True)
+        return inner
+
+    def _ignored(self, decision: Decision) -> bool:
+        if decision.ignored:
+            skipped = self.result.skipped
+            skipped[decision] = skipped.get(decision, 0) + 1
+        return decision.ignored
+
+    def _enter(self, path: str, status: os.stat_result) -> None:
+        found = identity.from_stat(status)
+        if found.kind == OTHER:
+            text = f"{_kind(status.st_mode)} is not synced"
+            self.result.problems.append(Problem(path, text))
+            return
+        try:
+            path.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a name of Windows that no other system can hold
+            self.result.problems.append(Problem(path, "its name cannot be written elsewhere"))
+            return
+        self.result.entries[path] = found
+
+    def _problem(self, path: str, error: OSError, *, hides: bool) -> None:
+        self.result.problems.append(Problem(path, error.strerror or str(error), hides))
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
