@@ -203,12 +203,10 @@ class Agent:
         try:
             while self._status is None:
                 chunk = self._read()
-                if self._status is not None:
-                    break
-                if not chunk:
+                if chunk:
+                    self._feed(chunk)
+                else:
                     self.end(exits.ENDED)
-                    break
-                self._feed(chunk)
         finally:
             self._close()
         assert self._status is not None

@@ -3,7 +3,7 @@
 A message travels as a frame (frames.py): its fields as a JSON array behind the type's name, and
 its `body`, where it has one, as the frame's raw body. Rules of change: a field is added at the
 end (before `body`), with a default; none is reordered, retyped or removed; a message with a new
-meaning is a new type. Paths are relative to a root, '/'-separated, never checked here (paths.py does).
+meaning is a new type. Paths are relative to a root, '/'-separated; paths.py checks them, not this.
 
 Whoever asks chooses `id`; the answer carries it. Every request may be answered by `Fail`.
 Sequence numbers (`seq`) count the changes of one root, from 1, in the order of sending.
@@ -141,7 +141,7 @@ class Swept(NamedTuple):
 
     id: int
     last: bool
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody needs
     digest: str
     body: bytes
 
@@ -355,7 +355,9 @@ class Run(NamedTuple):
     `digest` says and a sweep finds it so (`force`: without looking).
 
     `job`: an id of the sender's choice, [0-9a-z-]. `cwd`: relative to the root, or absolute.
-    `record` is kept with the job as it is.
+    `record` is kept with the job as it is. `tail`: send the output as after a Tail from 0, so that
+    the first line need not wait for another round trip. A job that is there already is not
+    started twice: the answer then is its Started.
     """
 
     id: int
@@ -370,6 +372,7 @@ class Run(NamedTuple):
     rows: int
     columns: int
     record: Dict[str, str]
+    tail: bool = False
 
 
 class Started(NamedTuple):
@@ -389,7 +392,8 @@ class RunRefused(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Send the job's output from `offset` on as Output, then Exited. Replaces an earlier Tail."""
+    """Send the job's output from `offset` on as Output, then Exited. Replaces an earlier Tail.
+    Answered by Done; a job that runs and can be reached has its Taken sent, too."""
 
     id: int
     job: str
@@ -420,13 +424,21 @@ class Exited(NamedTuple):
 
 
 class Input(NamedTuple):
-    """Bytes for the job's stdin. `offset` counts them from the job's start, so that what is sent
-    again after a cut is typed once. `eof`: nothing comes behind it."""
+    """Bytes for the stdin of a job that is tailed. `offset` counts them from the job's start, so
+    that what is sent again after a cut is typed once. `eof`: nothing comes behind it. At most
+    INPUT_WINDOW bytes may be sent beyond what Taken told."""
 
     job: str
     offset: int
     eof: bool
     body: bytes
+
+
+class Taken(NamedTuple):
+    """The job's stdin got all bytes before `offset`, or will: nobody needs to keep them."""
+
+    job: str
+    offset: int
 
 
 class Resize(NamedTuple):
@@ -559,6 +571,11 @@ STREAM_WINDOW = 256 * 1024
 """Bytes of one stream that may be sent beyond what the receiver said it consumed."""
 
 
+INPUT_WINDOW = 64 * 1024
+"""Bytes of a job's stdin that may be on their way: fewer than any socket on the way buffers, so
+that handing them on never waits."""
+
+
 # --- codec -----------------------------------------------------------------------------------
 
 Message = Union[
@@ -566,7 +583,8 @@ Message = Union[
     Open, Opened, Claim, Manage, Sweep, Swept, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, FetchPart,
     Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
-    Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Resize, Signal, Jobs, JobList,
+    Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,
+    Jobs, JobList,
     Python, PythonFound, Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,
 ]  # fmt: skip
@@ -595,10 +613,11 @@ def decode(frame: frames.Frame) -> Message:
     if not isinstance(values, list) or not values or not isinstance(values[0], str):
         raise MessageError("a header names no message: %.80r" % (values,))
     name = values.pop(0)
-    form = _FORMS.get(name)
-    if form is None:
+    if name not in _KINDS:
         raise MessageError("unknown message %.40r" % name)
-    kind, checks, required = form
+    if name not in _FORMS:
+        _FORMS[name] = _form(_KINDS[name])
+    kind, checks, required = _FORMS[name]
     has_body = kind._fields[-1:] == ("body",)
     if frame.body and not has_body:
         raise MessageError("%s has no body, but %d bytes came" % (name, len(frame.body)))
@@ -625,7 +644,8 @@ def _checker(hint: Any) -> Check:
     if hasattr(hint, "_fields"):
         checks = [_checker(inner) for inner in get_type_hints(hint).values()]
         return lambda value: hint(*_each(checks, _exactly(list, value)))
-    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    origin = getattr(hint, "__origin__", None)
+    arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
     if origin is list:
         item = _checker(arguments[0])
         return lambda value: [item(one) for one in _exactly(list, value)]
@@ -658,4 +678,7 @@ def _form(kind: Type[Any]) -> Tuple[Type[Any], List[Tuple[str, Check]], int]:
     return kind, checks, sum(field not in kind._field_defaults for field in fields)
 
 
-_FORMS = {kind.__name__: _form(kind) for kind in TYPES}
+_KINDS = {kind.__name__: kind for kind in TYPES}
+_FORMS: Dict[str, Tuple[Type[Any], List[Tuple[str, Check]], int]] = {}
+"""Made when a message of the type first comes: all of them at once would be a third of an agent's
+start."""

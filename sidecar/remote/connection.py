@@ -146,14 +146,18 @@ class AgentConnection:
     def bytes_sent(self) -> int:
         return self._sender.bytes_sent
 
-    async def request(self, build: Callable[[int], Message], lane: int = CONTROL) -> Message:
+    async def request(
+        self, build: Callable[[int], Message], lane: int = CONTROL, *, number: int = 0
+    ) -> Message:
         """Sends what `build` makes of a fresh id and returns the answer with that id.
 
+        Args:
+            number: the id of an earlier request that this one continues.
         Raises:
             RemoteError: the agent answered with `Fail`; its `code` is the agent's.
             SidecarError: the link is over.
         """
-        number = next(self._ids)
+        number = number or next(self._ids)
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
