@@ -47,7 +47,7 @@ bench: $(TOOLS)
 	$(BIN)/python -m bench
 
 docs: $(TOOLS)
-	$(BIN)/python protocol/generate.py
+	$(BIN)/python -m protocol.generate
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,368 @@
+// Generated from sidecar/api.py by `make docs`; do not edit.
+
+export const VERSION: 1;
+
+/**
+ * Request `sidecar/askSecret` to the client. The answer's `value` is None where the person
+ * dismissed it.
+ */
+export interface AskSecretParams {
+  host: string;
+  prompt: string;
+  echo: boolean;
+  problem: string;
+}
+
+export interface AskSecretResult {
+  value?: string | null;
+}
+
+/**
+ * Output comes from `offset` of the job's log on, then as it appears.
+ */
+export interface AttachParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  offset?: number;
+  follow?: boolean;
+}
+
+export interface AttachResult {
+  job: string;
+  host: string;
+}
+
+/**
+ * Notification `sidecar/debugEnded`: nothing listens on that port any more. `why` is empty
+ * where the debuggee or its client ended it.
+ */
+export interface DebugEnded {
+  port: number;
+  why: string;
+}
+
+/**
+ * Like RunParams, under debugpy. The debuggee starts when a client connects and launches.
+ */
+export interface DebugParams {
+  project?: string;
+  host?: string;
+  target: string;
+  args?: string[];
+  module?: boolean;
+  cwd?: string;
+  env?: Record<string, string>;
+  asIs?: boolean;
+  stopOnEntry?: boolean;
+  justMyCode?: boolean;
+}
+
+/**
+ * A DAP server for one client, here. Attach to it; it launches what was asked for.
+ * `configuration`: what to give a DAP client as its attach configuration.
+ */
+export interface DebugResult {
+  host: string;
+  port: number;
+  configuration: Record<string, string | number | boolean>;
+}
+
+/**
+ * Nothing to say.
+ */
+export interface Empty {
+}
+
+/**
+ * Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
+ * it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
+ * outermost call first.
+ */
+export interface Exited {
+  job: string;
+  host: string;
+  status: number;
+  signal: string;
+  why: string;
+  error: string;
+  frames: Frame[];
+}
+
+/**
+ * One line of a traceback. `path` is local where the file is the project's, else remote.
+ */
+export interface Frame {
+  path: string;
+  line: number;
+  name: string;
+  local: boolean;
+}
+
+/**
+ * A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
+ * "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
+ */
+export interface Health {
+  project: string;
+  host: string;
+  state: "connecting" | "disconnected" | "idle" | "question" | "ready" | "syncing";
+  text: string;
+  transport: string;
+  roundTripMs: number;
+  queued: number;
+  files: number;
+  conflicts: number;
+  lastSync: string;
+  fix: string;
+  command: string;
+}
+
+/**
+ * First line that a face sends on the control socket, as JSON, ended by a newline. `face`:
+ * "lsp" (the rest is LSP) or "rpc" (the rest is JSON-RPC with these methods). `pid`: of the
+ * process whose end ends the face. `environ`: the face's environment, from which configuration
+ * and the variables that jobs are to get are taken; it stays in memory. Face "end" asks the hub
+ * to end, which it does unless others use it; every later hub must understand this line.
+ */
+export interface Hello {
+  version: number;
+  face: "end" | "lsp" | "rpc";
+  client: string;
+  pid?: number;
+  cwd?: string;
+  environ?: Record<string, string>;
+}
+
+/**
+ * `data` in `encoding` ("utf-8" or "base64"). `eof`: nothing comes behind it.
+ */
+export interface InputParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  data?: string;
+  encoding?: "base64" | "utf-8";
+  eof?: boolean;
+}
+
+/**
+ * `state`: "running", "exited", "lost" (the machine was restarted, or its record is gone).
+ */
+export interface Job {
+  id: string;
+  host: string;
+  command: string;
+  state: "exited" | "lost" | "running";
+  started: string;
+  exitStatus: number | null;
+  signal: string;
+  pid: number;
+  tree: string;
+  commit: string;
+  dirty: number;
+  interpreter: string;
+}
+
+export interface JobsResult {
+  jobs: Job[];
+}
+
+/**
+ * Notification `sidecar/output`. JSON carries no bytes: `data` is text where all of it is
+ * UTF-8, else base64. `end` is the offset to attach from, to go on behind this part.
+ */
+export interface Output {
+  job: string;
+  offset: number;
+  end: number;
+  stream: "stderr" | "stdout";
+  data: string;
+  encoding: "base64" | "utf-8";
+}
+
+/**
+ * A path and what is to be said of it. `kind`: "conflict", "newer-there", "refused",
+ * "unreadable", "skipped".
+ */
+export interface PathNote {
+  path: string;
+  kind: string;
+  text: string;
+}
+
+/**
+ * Base of requests that concern one project on one host.
+ */
+export interface Place {
+  project?: string;
+  host?: string;
+}
+
+/**
+ * `data` of an error response (code -32803): why a request failed. `code` is stable, for
+ * programs; the rest is for people, `fix` beginning with a verb.
+ */
+export interface Problem {
+  code: string;
+  what: string;
+  why: string;
+  fix: string;
+}
+
+export interface ResizeParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  rows: number;
+  columns: number;
+}
+
+/**
+ * `target`: a `.py` file (absolute, or relative to `cwd`), a program's name, or a module's
+ * name where `module` is set. `cwd`: absolute, here; "" is the project's root. `as_is`: run what
+ * is there, whatever differs. `terminal`: give it a PTY of that size. `dirty`: paths with
+ * unsaved changes, so that the answer can say so.
+ */
+export interface RunParams {
+  project?: string;
+  host?: string;
+  target: string;
+  args?: string[];
+  module?: boolean;
+  cwd?: string;
+  env?: Record<string, string>;
+  asIs?: boolean;
+  detach?: boolean;
+  terminal?: boolean;
+  rows?: number;
+  columns?: number;
+  dirty?: string[];
+}
+
+/**
+ * The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
+ * `headline`: one line that says where and with what it runs.
+ */
+export interface RunResult {
+  job: string;
+  host: string;
+  pid: number;
+  interpreter: string;
+  headline: string;
+}
+
+/**
+ * `signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL.
+ */
+export interface SignalParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  signal?: string;
+}
+
+/**
+ * All projects that the hub holds where `project` is ""; else that one, without dialling.
+ */
+export interface StatusParams {
+  project?: string;
+  host?: string;
+}
+
+/**
+ * `notes`: conflicts and what else needs a person, for the project asked about.
+ */
+export interface StatusResult {
+  hubPid: number;
+  version: string;
+  sessions: Health[];
+  notes: PathNote[];
+}
+
+/**
+ * `prefer` decides first contact and conflicts in this one sync; "" asks.
+ */
+export interface SyncParams {
+  project?: string;
+  host?: string;
+  prefer?: "" | "local" | "newer" | "remote";
+  dryRun?: boolean;
+  paths?: string[];
+}
+
+/**
+ * What one sync did; `bytes_sent` counts frames of this project as they went out.
+ * `plan`: for a dry run, lines like "put model.py".
+ */
+export interface SyncResult {
+  sent: number;
+  removed: number;
+  bytesSent: number;
+  seconds: number;
+  notes: PathNote[];
+  plan: string[];
+}
+
+/**
+ * Notification `sidecar/synced`: these paths are visible on the host as they are here.
+ */
+export interface Synced {
+  project: string;
+  host: string;
+  paths: string[];
+  bytesSent: number;
+  milliseconds: number;
+}
+
+/**
+ * `accept` false: only say what would be trusted.
+ */
+export interface TrustParams {
+  project?: string;
+  host?: string;
+  accept?: boolean;
+}
+
+/**
+ * `asks`: the settings of the shared file that count only after trust, as "key = value".
+ */
+export interface TrustResult {
+  trusted: boolean;
+  asks: string[];
+}
+
+/**
+ * The hub's answer, in the same form. `problem`: why it will not talk, empty if it will.
+ */
+export interface Welcome {
+  version: number;
+  sidecar: string;
+  pid: number;
+  problem: string;
+}
+
+export interface Requests {
+  'sidecar/run': { params: RunParams; result: RunResult };
+  'sidecar/input': { params: InputParams; result: Empty };
+  'sidecar/resize': { params: ResizeParams; result: Empty };
+  'sidecar/signal': { params: SignalParams; result: Empty };
+  'sidecar/jobs': { params: Place; result: JobsResult };
+  'sidecar/attach': { params: AttachParams; result: AttachResult };
+  'sidecar/debug': { params: DebugParams; result: DebugResult };
+  'sidecar/sync': { params: SyncParams; result: SyncResult };
+  'sidecar/status': { params: StatusParams; result: StatusResult };
+  'sidecar/trust': { params: TrustParams; result: TrustResult };
+}
+
+export interface Notifications {
+  'sidecar/output': { params: Output };
+  'sidecar/exited': { params: Exited };
+  'sidecar/synced': { params: Synced };
+  'sidecar/didChangeStatus': { params: Health };
+  'sidecar/debugEnded': { params: DebugEnded };
+}
+
+export interface ClientRequests {
+  'sidecar/askSecret': { params: AskSecretParams; result: AskSecretResult };
+}
