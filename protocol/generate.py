@@ -82,9 +82,10 @@ def schema_json() -> str:
 
 def _schema(*, described: bool) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(structs(), ref_template="#/$defs/{name}")
-    if not described:
-        for component in components.values():
-            component.pop("description", None)
+    for struct in structs():
+        components[struct.__name__].pop("description", None)
+        if described and _doc(struct):
+            components[struct.__name__]["description"] = _doc(struct)
     listed: dict[str, Any] = {}
     for method in methods():
         entry = {
@@ -210,8 +211,13 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default
 
 
-def _doc(struct: type[api.Message]) -> str:
-    return inspect.cleandoc(struct.__doc__ or "")
+def _doc(struct: type[msgspec.Struct]) -> str:
+    """A Struct's docstring, with fields called as they are on the wire."""
+    text = inspect.cleandoc(struct.__doc__ or "")
+    for one in structs():
+        for field in msgspec.structs.fields(one):
+            text = text.replace(f"`{field.name}`", f"`{field.encode_name}`")
+    return text
 
 
 # --- all of them -----------------------------------------------------------------------------

@@ -220,7 +220,7 @@ export interface ResizeParams {
 
 /**
  * `target`: a `.py` file (absolute, or relative to `cwd`), a program's name, or a module's
- * name where `module` is set. `cwd`: absolute, here; "" is the project's root. `as_is`: run what
+ * name where `module` is set. `cwd`: absolute, here; "" is the project's root. `asIs`: run what
  * is there, whatever differs. `terminal`: give it a PTY of that size. `dirty`: paths with
  * unsaved changes, so that the answer can say so.
  */
@@ -292,7 +292,7 @@ export interface SyncParams {
 }
 
 /**
- * What one sync did; `bytes_sent` counts frames of this project as they went out.
+ * What one sync did; `bytesSent` counts frames of this project as they went out.
  * `plan`: for a dry run, lines like "put model.py".
  */
 export interface SyncResult {
