@@ -10,7 +10,6 @@ import difflib
 import json
 import re
 import sys
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,9 +51,12 @@ def dotted(key: Sequence[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as TOML. JSON's escapes are TOML's too, but DEL needs one in TOML alone, and what
-    lies beyond 16 bits must stand as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """The text as TOML, safe to show: what a stranger's file holds must not reach a terminal as
+    control characters, nor turn the direction of what stands beside it."""
+    return "".join(
+        letter if letter.isprintable() else f"\\U{ord(letter):08x}"
+        for letter in json.dumps(text, ensure_ascii=False)
+    )
 
 
 def read_file(path: Path, shown: str, table: Key = ()) -> Layer | None:
@@ -258,7 +260,7 @@ def _checked(key: Key, hint: Any, value: Any, place: typing.Callable[[Key], str]
     raise ConfigError(
         f"{place(key)}: {dotted(key)} is {_shown(value)}",
         f"expected {expected}{reason}",
-        f"write {json.dumps(near)}, if that is what was meant" if near else "change its value",
+        f"write {quoted(near)}, if that is what was meant" if near else "change its value",
         code="config-value",
     )
 
@@ -277,10 +279,12 @@ def expectation(hint: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (dict, types.MappingProxyType)):
-        return "a table"
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except TypeError:  # TOML's dates
-        text = str(value)
+    if isinstance(value, str):
+        text = quoted(value)
+    elif isinstance(value, dict):
+        text = "a table"
+    elif isinstance(value, list):
+        text = f"[{', '.join(_shown(one) for one in value)}]"
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 80 else text[:77] + "…"

@@ -10,7 +10,6 @@ asked about again, an unchanged one is not.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Collection, Iterable
@@ -19,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from sidecar.config import places
-from sidecar.config.layers import Key, dotted
+from sidecar.config.layers import Key, dotted, quoted
 from sidecar.config.project import Project
 
 _COMMANDS = frozenset({"setup", "launch", "via", "transport"})
@@ -44,8 +43,8 @@ def needs_trust(key: Key, value: object, own_hosts: Collection[str]) -> bool:
 
 
 def statement(key: Key, value: object) -> str:
-    """The setting as a person is asked about it: `key = value`, the value as TOML has it."""
-    return f"{dotted(key)} = {json.dumps(value, ensure_ascii=False)}"
+    """The setting as a person is asked about it: `key = value`, as TOML, all on one line."""
+    return f"{dotted(key)} = {quoted(str(value))}"
 
 
 def trusted(project: Project, statements: Iterable[str]) -> set[str]:

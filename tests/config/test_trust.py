@@ -153,3 +153,10 @@ def test_a_shared_destination_that_is_an_option_is_refused_outright(desk: Desk) 
     desk.write("sidecar.toml", '[hosts.gpu1]\nssh = "-oProxyCommand=touch x"\n')
     with pytest.raises(ConfigError, match="never begins"):
         desk.load()
+
+
+def test_what_is_asked_about_cannot_steer_the_terminal_that_shows_it(desk: Desk) -> None:
+    desk.write("sidecar.toml", '[hosts.gpu1]\nsetup = "a\\u001b[2K\\u009b\\u202e\\nb"\n')
+    (statement,) = (one for one in desk.load().untrusted if "setup" in one)
+    assert statement.isprintable()
+    assert "\\U0000202e" in statement
