@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import zlib
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 FILE = "f"
 DIRECTORY = "d"
@@ -107,13 +107,69 @@ def _entry(row: object) -> Entry:
     raise PackError("an entry is malformed: %.80r" % (row,))
 
 
-def digest(entries: Iterable[Entry]) -> str:
-    """The *identity digest* of a set of paths: BLAKE2b-128 over the sorted entries, in hex.
+PART_LIMIT = 256 << 10
+"""Bytes of JSON in one part of a long list: at most a quarter of a frame, whatever the names."""
 
-    Both ends compute it, each over what it holds; equal digests mean that both hold the same set.
+_FIELDS_LIMIT = 128
+"""What an entry's numbers and punctuation take at most: five numbers of 64 bits."""
+
+
+def pack_parts(entries: Iterable[Entry]) -> Iterator[Tuple[bool, bytes]]:
+    """A list of any length as packed parts that fit into frames.
+
+    Yields:
+        (last, packed): the last part, which alone may be empty, comes with True.
     """
-    whole = hashlib.blake2b(digest_size=16)
-    for path, identity in sorted(entries, key=lambda entry: entry[0]):
-        whole.update(path.encode("utf-8", "surrogateescape"))
-        whole.update(b"\0%s\n" % ("-" if identity is None else repr(tuple(identity))).encode())
+    part: List[Entry] = []
+    room = PART_LIMIT
+    for entry in entries:
+        size = len(json.dumps(entry[0])) + _FIELDS_LIMIT
+        if part and size > room:
+            yield False, pack(part)
+            part, room = [], PART_LIMIT
+        part.append(entry)
+        room -= size
+    yield True, pack(part)
+
+
+class SetDigest:
+    """The *identity digest* of a set of paths, kept while the set changes.
+
+    The sum of the entries' BLAKE2b-128 modulo 2^128, so that a change costs one entry and not the
+    set (20,000 entries anew: 60 ms; one: 3 µs). It tells whether two ends that follow one another
+    are in step; against somebody who *wants* two sets to look alike it is no proof, and none is
+    needed: each end looks at its own disk.
+    """
+
+    def __init__(self, total: int = 0) -> None:
+        self.total = total
+
+    def add(self, path: str, identity: Optional[Identity]) -> None:
+        self.total = (self.total + _entry_number(path, identity)) % _SUM
+
+    def discard(self, path: str, identity: Optional[Identity]) -> None:
+        """Takes away an entry that was added."""
+        self.total = (self.total - _entry_number(path, identity)) % _SUM
+
+    def hexdigest(self) -> str:
+        return "%032x" % self.total
+
+
+_SUM = 1 << 128
+
+
+def _entry_number(path: str, identity: Optional[Identity]) -> int:
+    name = path.encode("utf-8", "surrogateescape")
+    fields = (
+        b"-" if identity is None else b"%s %d %d %d %d %d" % (identity[0].encode(), *identity[1:])
+    )
+    return int.from_bytes(hashlib.blake2b(name + b"\0" + fields, digest_size=16).digest(), "big")
+
+
+def digest(entries: Iterable[Entry]) -> str:
+    """The identity digest of a set of paths, in hex (SetDigest). Both ends compute it, each over
+    what it holds; equal digests mean that both hold the same set."""
+    whole = SetDigest()
+    for path, identity in entries:
+        whole.add(path, identity)
     return whole.hexdigest()

@@ -1,0 +1,270 @@
+"""Files: every message about a root and what is in it, and the barrier that runs wait at.
+
+`handle` may be called from several threads. What is slow, or comes in parts, holds up only who
+called: a large upload on one thread never keeps a small save on another from being made. Each
+request is answered, by what it asked for or by Fail; nothing foreign raises out of `handle`.
+"""
+
+import sys
+import threading
+import traceback
+from functools import partial
+from typing import Callable, Dict, List, NamedTuple
+
+from sidecar.agent.changes import Changes
+from sidecar.agent.content import Content, Send
+from sidecar.agent.durable import Settling
+from sidecar.agent.failure import Failure, Refusal, explain
+from sidecar.agent.folder import expand
+from sidecar.agent.managed import Managed
+from sidecar.agent.roots import Root
+from sidecar.agent.worker import Worker
+from sidecar.core import frames, messages, paths
+from sidecar.core import identity as identities
+from sidecar.core.identity import Entry
+
+MOST_ROOTS = 256
+"""Roots that may be open at once; each has a few descriptors."""
+
+MOST_TOLD = 1000
+"""Differing paths that a refused run names. More are counted."""
+
+Then = Callable[[str, List[Entry]], None]
+
+
+class _Opened(NamedTuple):
+    """What belongs to one root."""
+
+    root: Root
+    managed: Managed
+    changes: Changes
+    content: Content
+
+
+class Files:
+    """All roots of one link.
+
+    Args:
+        send: takes a message for a lane; from any thread, and never waits on CONTROL.
+        state_dir: the agent's state folder.
+    """
+
+    TYPES = (
+        messages.Open, messages.Claim, messages.Manage, messages.Sweep, messages.Forget,
+        messages.Lookup, messages.List_, messages.Digests, messages.Signature, messages.Fetch,
+        messages.Put, messages.PutPart, messages.MakeLink, messages.MakeDirectory,
+        messages.SetMode, messages.Remove,
+    )  # fmt: skip
+
+    def __init__(self, send: Send, state_dir: str) -> None:
+        self._send = send
+        self._state_dir = state_dir
+        self._lock = threading.Lock()
+        self._roots: Dict[int, _Opened] = {}
+        self._aside = Worker("files: large copies")
+        self._sweeps = Worker("files: sweeps")
+        self._settling = Settling()
+
+    def handle(self, message: messages.Message) -> None:
+        """Does what one message asks for."""
+        if isinstance(
+            message,
+            (
+                messages.Put,
+                messages.MakeLink,
+                messages.MakeDirectory,
+                messages.SetMode,
+                messages.Remove,
+            ),
+        ):
+            opened = self._roots.get(message.root)
+            if opened is None:
+                why = "its folder was not opened"
+                self._send(
+                    messages.Refused(message.seq, message.root, message.path, "path", why, None),
+                    frames.CONTROL,
+                )
+            else:
+                opened.changes.change(message)
+        elif isinstance(message, messages.PutPart):
+            opened = self._roots.get(message.root)
+            if opened is not None:  # else its Put was refused
+                opened.changes.part(message)
+        else:
+            self._request(message)
+
+    def barrier(self, root: int, after: int, digest: str, force: bool, then: Then) -> None:
+        """Calls `then("", [])` when a run may start: every change up to `after` is answered and
+        none of them refused, the managed set is as `digest` says ("": it is not known there,
+        while answers are on their way), and a sweep finds it so on the disk. Else `then(why,
+        entries)`, with the managed paths that differ and what is there. `force`: it starts when
+        the changes are answered, whatever there is.
+
+        Never blocks. `then` is called once, from any thread; after `close`, or another Open of
+        that root, with a reason.
+        """
+        opened = self._roots.get(root)
+        if opened is None:
+            then("its folder was not opened", [])
+            return
+        task = partial(self._sweep_aside, opened, after, digest, force, then)
+        try:
+            if opened.changes.order.after_all(after, task):
+                return
+        except OverflowError as error:
+            then(str(error), [])
+            return
+        task()
+
+    def folder(self, root: int) -> str:
+        """The absolute path of an open root.
+
+        Raises:
+            Failure: it was not opened.
+        """
+        return self._opened(root).root.name
+
+    def close(self) -> None:
+        """The link is over. Nothing half-done stays; runs that wait are told."""
+        with self._lock:
+            closing, self._roots = list(self._roots.values()), {}
+        self._aside.close()
+        self._sweeps.close()
+        self._settling.close()
+        for opened in closing:
+            self._end(opened)
+
+    # --- requests
+
+    def _request(self, message: messages.Message) -> None:
+        code, what, why, fix = "", "", "", ""
+        try:
+            self._answer(message)
+            return
+        except Failure as failure:
+            code, what, why, fix = failure.code, failure.what, failure.why, failure.fix
+        except Refusal as refusal:
+            code, what = refusal.code, refusal.why
+        except paths.PathError as error:
+            code, what, why = "path", "a path is not allowed", str(error)
+        except identities.PackError as error:
+            code, what, why = "damaged", "a list of files came damaged", str(error)
+        except OSError as error:
+            code, why = explain(error)
+            what = "a file cannot be read there"
+        except Exception as error:  # noqa: BLE001 - an error of ours is an answer, too
+            traceback.print_exc(file=sys.stderr)
+            code, what, why = "internal", "the sidecar's agent made an error", repr(error)
+            fix = "please report it"
+        self._send(messages.Fail(getattr(message, "id", 0), code, what, why, fix), frames.CONTROL)
+
+    def _answer(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Open):
+            self._open(message)
+        elif isinstance(message, messages.Claim):
+            self._opened(message.root).root.claim(message.marker, message.owner)
+            self._send(messages.Done(message.id), frames.CONTROL)
+        elif isinstance(message, messages.Manage):
+            self._manage(message)
+        elif isinstance(message, messages.Sweep):
+            self._sweep(message.id, self._opened(message.root))
+        elif isinstance(message, messages.Forget):
+            opened = self._opened(message.root)
+            opened.managed.forget(message.paths)
+            opened.changes.looked_at(message.paths)
+        elif isinstance(message, messages.Lookup):
+            opened = self._opened(message.root)
+            opened.content.lookup(message)
+            opened.changes.looked_at(message.paths)
+        elif isinstance(message, messages.List_):
+            self._opened(message.root).content.list(message)
+        elif isinstance(message, messages.Digests):
+            opened = self._opened(message.root)
+            opened.content.digests(message)
+            opened.changes.looked_at(message.paths)
+        elif isinstance(message, messages.Signature):
+            self._opened(message.root).content.signature(message)
+        elif isinstance(message, messages.Fetch):
+            self._opened(message.root).content.fetch(message)
+
+    def _open(self, message: messages.Open) -> None:
+        root = Root(message.root, expand(message.path))
+        answer = root.open(message.id)
+        managed = Managed()
+        changes = Changes(root, managed, self._send, self._aside, self._settling)
+        with self._lock:
+            before = self._roots.get(message.root)
+            if before is None and len(self._roots) >= MOST_ROOTS:
+                raise Failure("path", "%d folders are open already" % MOST_ROOTS)
+            self._roots[message.root] = _Opened(root, managed, changes, Content(root, self._send))
+        if before is not None:
+            self._end(before)
+        self._send(answer, frames.CONTROL)
+
+    def _opened(self, root: int) -> _Opened:
+        opened = self._roots.get(root)
+        if opened is None:
+            raise Failure("missing", "folder %d was not opened" % root)
+        return opened
+
+    def _manage(self, message: messages.Manage) -> None:
+        opened = self._opened(message.root)
+        entries = identities.unpack(message.body)
+        if message.first:
+            opened.managed.replace()
+        opened.managed.adopt(entries)
+        opened.changes.looked_at([path for path, _ in entries])
+        if message.last:
+            self._sweep(message.id, opened)
+
+    def _sweep(self, id: int, opened: _Opened) -> None:
+        differing = opened.managed.sweep(opened.root)
+        with opened.managed.lock:
+            count, digest = opened.managed.count, opened.managed.digest
+        for last, packed in identities.pack_parts(differing):
+            self._send(messages.Swept(id, last, count, digest, packed), frames.CONTROL)
+
+    # --- the barrier
+
+    def _sweep_aside(
+        self, opened: _Opened, after: int, digest: str, force: bool, then: Then
+    ) -> None:
+        """The changes are answered (or never will be): the rest is decided on its own thread."""
+        if force and self._is_open(opened):
+            then("", [])
+        elif not self._sweeps.submit(partial(self._decide, opened, after, digest, then)):
+            then("the connection to the sidecar is over", [])
+
+    def _decide(self, opened: _Opened, after: int, digest: str, then: Then) -> None:
+        if not self._is_open(opened):
+            then("its folder was closed, or opened again", [])
+            return
+        refused = opened.changes.open_refusal(after)
+        if refused:
+            then(refused, [])
+            return
+        if digest and not opened.managed.is_known_as(digest):
+            differing: List[Entry] = []
+            why = "the sidecar here and the one there do not hold the same list of files"
+        else:
+            why = ""
+            try:
+                differing = opened.managed.sweep(opened.root)
+            except (OSError, Refusal, Failure) as error:
+                then("%s cannot be looked at: %s" % (opened.root.name, error), [])
+                return
+        if differing:
+            why = "%d managed %s there" % (
+                len(differing),
+                "file is not as it was" if len(differing) == 1 else "files are not as they were",
+            )
+        then(why, differing[:MOST_TOLD])
+
+    def _is_open(self, opened: _Opened) -> bool:
+        return self._roots.get(opened.root.number) is opened
+
+    @staticmethod
+    def _end(opened: _Opened) -> None:
+        opened.changes.close()
+        for task in opened.changes.order.abandon():
+            task()
