@@ -159,7 +159,7 @@ class _State:
         self.top = ""
         if places is not None:
             self.top = as_bytes(places.prefix)
-            self.outer_files = [places.index, places.exclude, places.excludes_file]
+            self.outer_files = [places.index_file, places.exclude, places.excludes_file]
             # The stamp is taken first: what changes while we read is read again next time.
             self.stamp = repository.stamp(self.outer_files)
             outer = repository.outer_rules(places)

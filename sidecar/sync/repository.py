@@ -33,7 +33,7 @@ class Places(NamedTuple):
     prefix: str
     """The folder's path from the top of the work tree, with a slash behind it; "" at the top."""
     top: str
-    index: str
+    index_file: str
     exclude: str
     """The repository's own `info/exclude`."""
     excludes_file: str
