@@ -312,9 +312,9 @@ class AskSecretResult(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """First line that a face sends on the control socket, as JSON, ended by a newline. `face`:
     "lsp" (the rest is LSP) or "rpc" (the rest is JSON-RPC with these methods). `pid`: of the
-    process whose end ends the face. `environ`: the face's own SIDECAR_… variables, which count
-    as configuration for what it asks. Face "end" asks the hub to end, which it does unless others
-    use it; every later version of the hub must understand this line."""
+    process whose end ends the face. `environ`: the face's environment, from which configuration
+    and the variables that jobs are to get are taken; it stays in memory. Face "end" asks the hub
+    to end, which it does unless others use it; every later hub must understand this line."""
 
     version: int
     face: Literal["lsp", "rpc", "end"]

@@ -1,0 +1,37 @@
+"""`sidecar debug`: prints where to attach, and stays until the debug session is over."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from sidecar import api
+from sidecar.cli import place, terminal
+from sidecar.cli.run import variables
+
+
+def debug(options: argparse.Namespace) -> int:
+    with place.connect(options) as hub:
+        ended: list[api.DebugEnded] = []
+        hub.on("sidecar/debugEnded", api.DebugEnded, ended.append)
+        hub.on("sidecar/output", api.Output, lambda part: None)
+        params = api.DebugParams(
+            **place.where(options),
+            target=options.target,
+            args=options.args[1:] if options.args[:1] == ["--"] else options.args,
+            module=options.module,
+            cwd=os.getcwd(),
+            env=variables(options.env),
+            as_is=options.as_is,
+        )
+        started = hub.call("sidecar/debug", params, api.DebugResult)
+        print(f"127.0.0.1:{started.port}", flush=True)
+        terminal.say(
+            f"waits for a debugger; the program starts on {started.host} when one attaches"
+        )
+        while not any(end.port == started.port for end in ended):
+            hub.read()
+        why = next(end.why for end in ended if end.port == started.port)
+        if why:
+            terminal.complain(why)
+        return 1 if why else 0

@@ -1,0 +1,62 @@
+"""`sidecar init [HOST]`: writes a host into `sidecar.local.toml`, and keeps that file from git."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from sidecar.cli import terminal
+from sidecar.cli.terminal import Terminal
+from sidecar.config import project as projects
+from sidecar.config.ssh_hosts import ssh_hosts
+from sidecar.config.write import add_host
+from sidecar.errors import UsageError
+
+LISTED = 20
+"""Hosts of ~/.ssh/config in the question; more would scroll away."""
+
+
+def init(options: argparse.Namespace) -> int:
+    """The nearest configured folder upward is the project; without one it is this folder."""
+    destination = options.ssh or _asked()
+    here = Path(os.getcwd())
+    project = projects.find_project(here) or projects.at(here)
+    name = options.host or name_of(destination)
+    settings = {"ssh": destination, "path": options.path or f"~/{project.folder}"}
+    if options.python:
+        settings["python"] = options.python
+    path = add_host(project, name, settings)
+    print(path)
+    terminal.say(
+        f"{project.spelled} will go to {destination}:{settings['path']}. "
+        "Nothing was sent yet: `sidecar sync` compares both sides and asks before it "
+        "touches what is there."
+    )
+    return 0
+
+
+def name_of(destination: str) -> str:
+    """A short name for `hosts.NAME`: the host's own, without user and port."""
+    host = re.sub(r"^ssh://", "", destination).rpartition("@")[2]
+    host = host.strip("[]").partition("/")[0] if host.startswith("[") else re.split("[:/]", host)[0]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
+    if not name:
+        raise UsageError(
+            f"{destination!r} names no host", "", "write what you would type after `ssh`"
+        )
+    return name
+
+
+def _asked() -> str:
+    known = ssh_hosts(os.environ)[:LISTED]
+    other = "None of these"
+    answer = Terminal().choose("Which host?", [*known, other]) if known else None
+    if answer is None or answer == other:
+        raise UsageError(
+            "No host was named",
+            "" if known else "~/.ssh/config has none to offer",
+            "say `sidecar init HOST`, with what you would type after `ssh`",
+        )
+    return answer

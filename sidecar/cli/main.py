@@ -1,0 +1,122 @@
+"""`sidecar COMMAND …`: reads the arguments, hands over to the command, turns failures into words.
+
+Each command's module is imported when it is called, so that none pays for another. Exit status:
+the job's own for `run`, 125 where `run`, `attach` or `debug` fail themselves or nobody can be
+asked; else 0, 1 for a failure, 2 for a wrong command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import sidecar
+from sidecar.cli import terminal
+from sidecar.errors import SidecarError, UsageError
+
+OWN_FAILURE = 125
+"""As docker's: the program was not at fault. `run` never started, or its end is not known."""
+
+_RUNS_A_JOB = frozenset({"run", "attach", "debug"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point. Returns the exit status."""
+    options = parser().parse_args(arguments)
+    failure = OWN_FAILURE if options.command in _RUNS_A_JOB else 1
+    try:
+        module, _, function = options.call.partition(":")
+        command = getattr(importlib.import_module(f"sidecar.cli.{module}"), function)
+        status: int = command(options)
+        sys.stdout.flush()
+        return status
+    except SidecarError as error:
+        terminal.complain(error)
+        if isinstance(error, UsageError):
+            return OWN_FAILURE if failure == OWN_FAILURE else 2
+        return failure
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Who read our output has gone. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="sidecar",
+        description="Keeps a project here and its copy on a remote machine the same, and runs "
+        "and debugs it there.",
+        epilog="`sidecar COMMAND --help` says more.",
+    )
+    whole.add_argument("--version", action="version", version=f"sidecar {sidecar.__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("-H", "--host", default="", help="a host of the configuration")
+    place.add_argument("--yes", action="store_true", help="answer yes where it may be answered")
+    json = argparse.ArgumentParser(add_help=False)
+    json.add_argument("--json", action="store_true", help="for scripts")
+    target = argparse.ArgumentParser(add_help=False)
+    target.add_argument("-m", "--module", action="store_true", help="TARGET is a module's name")
+    target.add_argument("--as-is", action="store_true", help="whatever differs there")
+    target.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
+    target.add_argument("target", metavar="TARGET", help="a .py file, or a program there")
+    target.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    job = argparse.ArgumentParser(add_help=False)
+    job.add_argument(
+        "job", nargs="?", default="", metavar="ID", help="or its beginning; the latest"
+    )
+
+    def add(
+        name: str, call: str, text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=parents
+        )
+        one.set_defaults(call=call, host="", yes=False, json=False)
+        return one
+
+    add("serve", "entry:serve", "the language server on stdio: what an editor launches")
+
+    init = add("init", "init:init", "configures a host for this project", place)
+    init.add_argument("ssh", nargs="?", default="", metavar="HOST", help="as after `ssh`")
+    init.add_argument("--path", default="", help="the project's place there")
+    init.add_argument("--python", default="", help="the interpreter there, or conda:NAME")
+
+    sync = add("sync", "sync:sync", "brings the remote up to date", place, json)
+    sync.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    sync.add_argument("--prefer", choices=("local", "remote", "newer"), default="")
+    sync.add_argument("--watch", action="store_true", help="keep doing it, until Ctrl-C")
+    sync.add_argument("paths", nargs="*", metavar="PATH", help="limits --prefer to these")
+
+    run = add("run", "run:run", "runs a program there, as if it ran here", place, target)
+    run.add_argument("-d", "--detach", action="store_true", help="print its id and leave it")
+    add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
+    logs = add("logs", "run:logs", "a job's output so far", place, job)
+    logs.add_argument("-f", "--follow", action="store_true", help="and what comes")
+    add("jobs", "jobs:jobs", "the jobs there and how they ended", place, json)
+    stop = add("stop", "jobs:stop", "ends a job: INT, then TERM, then KILL", place, job)
+    stop.add_argument("-s", "--signal", default="stop", metavar="NAME", help="send this one only")
+    add("debug", "debug:debug", "starts a script there under debugpy", place, target)
+
+    add("status", "status:status", "connections, queues, conflicts", place, json)
+    add("conflicts", "status:conflicts", "what differs on both sides", place, json)
+    config = add("config", "settings:config", "each setting and where it comes from", place, json)
+    config.add_argument("key", nargs="?", default="", metavar="KEY", help="this one only")
+    add("trust", "settings:trust", "lets this project's shared settings count", place)
+
+    editor = add("editor", "editor:editor", "puts an editor's client in place")
+    editor.add_argument("name", choices=("nvim",))
+    editor.add_argument("--into", default="", metavar="FOLDER", help="instead of the usual place")
+    demo = add("demo", "entry:demo", "shows the main job against a server of its own")
+    demo.add_argument("--keep", action="store_true", help="leave it up")
+
+    hub = add("hub", "entry:hub", "the background process")
+    hub.add_argument("action", choices=("stop", "log"))
+    hub.add_argument("--force", action="store_true", help="though programs use it")
+    return whole

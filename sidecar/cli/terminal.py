@@ -1,0 +1,126 @@
+"""What a command says to a person, and how it asks: plain lines, aligned tables, /dev/tty.
+
+Questions go to the terminal itself, so that redirected input and output stay the program's. Where
+there is no terminal nothing is asked; the command then fails and names the option.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
+
+from sidecar import api
+from sidecar.errors import SidecarError
+
+RED, GREEN, YELLOW, DIM = "31", "32", "33", "2"
+
+
+def complain(error: SidecarError | str) -> None:
+    """`sidecar: what: why. Fix.` on stderr."""
+    print(f"{painted('sidecar:', RED)} {printable(str(error))}", file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """A line for the person, beside what a script would read."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Without what could steer a terminal: much of what we print was said by a server."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
+    )
+
+
+def painted(text: str, colour: str, stream: TextIO | None = None) -> str:
+    stream = stream or sys.stderr
+    coloured = (
+        stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+    return f"\033[{colour}m{text}\033[0m" if coloured else text
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest entry; the last one runs free."""
+    lines = [tuple(head), *(tuple(printable(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    widths[-1] = 0
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+class Terminal:
+    """The person at this terminal, if there is one."""
+
+    def __init__(self, *, asks: bool = True, quiet: bool = False) -> None:
+        self._asks, self._quiet = asks, quiet
+
+    def secret(self, params: api.AskSecretParams) -> str | None:
+        """The prompt in the server's words, the answer unseen."""
+        with self._tty() as tty:
+            if tty is None:
+                return None
+            if params.problem:
+                tty.write(f"{printable(params.problem)}\n")
+            prompt = printable(params.prompt)
+            if not prompt.endswith(" "):
+                prompt += " "
+            try:
+                if params.echo:
+                    return _line(tty, prompt)
+                return getpass.getpass(prompt, stream=tty)
+            except EOFError:
+                return None
+
+    def choose(self, message: str, options: list[str]) -> str | None:
+        """A numbered question. Anything but a number of it leaves it unanswered."""
+        with self._tty() as tty:
+            if tty is None:
+                return None
+            tty.write(f"{printable(message)}\n")
+            for number, option in enumerate(options, 1):
+                tty.write(f"  {number}  {printable(option)}\n")
+            try:
+                answer = _line(tty, f"Choose 1-{len(options)} (Enter: {len(options)}): ").strip()
+            except EOFError:
+                return None
+            if not answer:
+                return options[-1]
+            if answer.isdigit() and 1 <= int(answer) <= len(options):
+                return options[int(answer) - 1]
+            return None
+
+    def show(self, message: str, kind: int) -> None:
+        """`kind` as in LSP: 1 error, 2 warning, 3 information, 4 log."""
+        if kind <= 2 or (kind == 3 and not self._quiet):
+            say(message)
+
+    @contextlib.contextmanager
+    def _tty(self) -> Iterator[TextIO | None]:
+        if not self._asks:
+            yield None
+            return
+        try:
+            file = io.FileIO(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC), "r+")
+        except OSError:
+            yield None
+            return
+        tty = io.TextIOWrapper(file, encoding="utf-8", errors="replace", write_through=True)
+        with tty:
+            yield tty
+
+
+def _line(tty: TextIO, prompt: str) -> str:
+    tty.write(prompt)
+    tty.flush()
+    line = tty.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")

@@ -1,0 +1,186 @@
+"""Which session a request means: the project's configuration, read anew, and its sessions.
+
+A session stays while a client holds it; then until what is queued has gone out over a connection
+that stands, then for `linger`. A configuration that has changed replaces it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sidecar.config import model
+from sidecar.config import trust as trusted
+from sidecar.config.load import Loaded, load
+from sidecar.config.project import Project, find_project
+from sidecar.errors import ConfigError, UsageError
+from sidecar.hub.client import Client, in_nobodys_name
+from sidecar.hub.links import Links
+from sidecar.hub.sessions import Session
+from sidecar.questions import Choice
+
+log = logging.getLogger(__name__)
+
+TRUST, NOT_NOW = "Trust", "Not now"
+
+Key = tuple[Path, str]
+
+
+class Registry:
+    """All sessions of the hub."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._changed = asyncio.Event()
+        self.links = Links(self._tell)
+        self._sessions: dict[Key, Session] = {}
+        self._opening = asyncio.Lock()
+        self._retiring: dict[Key, asyncio.Task[None]] = {}
+        self._linger: dict[Key, float] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._sessions) or self.links.busy
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    def project(self, client: Client, path: str) -> Project:
+        """The project that owns `path`; "" is the client's own folder.
+
+        Raises:
+            UsageError: `path` is relative.
+            ConfigError: no configuration there or above ("no-project").
+        """
+        start = path or client.workspace
+        if not start or not os.path.isabs(start):
+            raise UsageError(
+                f"{start!r} is no absolute path", "a project is named by one", "send one"
+            )
+        project = find_project(Path(start))
+        if project is None:
+            raise ConfigError(
+                f"{start} belongs to no project",
+                "there is no configuration in it or above",
+                "run `sidecar init HOST` in the project's folder",
+                code="no-project",
+            )
+        return project
+
+    @staticmethod
+    def load(client: Client, project: Project) -> Loaded:
+        """Its configuration as this client sees it, variables included."""
+        return load(project, environ=client.environ or os.environ)
+
+    async def session(
+        self, client: Client, path: str = "", host: str = "", *, unasked: bool = False
+    ) -> Session:
+        """The session of that project on that host, opened if need be, held by `client`.
+
+        Args:
+            unasked: no person caused this; then nobody is asked for trust.
+        Raises:
+            SidecarError: the configuration is wrong or not trusted, or another process has the
+                project.
+        """
+        project = self.project(client, path)
+        loaded = self.load(client, project)
+        try:
+            name, settings = loaded.host(host)
+        except ConfigError as error:
+            if error.code != "untrusted" or unasked or not await self._trusts(client, loaded):
+                raise
+            loaded = self.load(client, project)
+            name, settings = loaded.host(host)
+        session = await self._opened(project, name, settings, loaded.config.sync)
+        self._linger[project.root, name] = loaded.config.linger or 0.0
+        session.clients.add(client)
+        if retiring := self._retiring.pop((project.root, name), None):
+            retiring.cancel()
+        return session
+
+    def of_path(self, path: str) -> list[Session]:
+        """The open sessions of the project that owns this absolute path."""
+        project = find_project(Path(path))
+        if project is None:
+            return []
+        return [one for one in self._sessions.values() if one.root == project.root]
+
+    def leave(self, client: Client) -> None:
+        """The client has gone, and with it what it held."""
+        for key, session in self._sessions.items():
+            session.clients.discard(client)
+            if not session.clients and key not in self._retiring:
+                name = f"retire {session.root}"
+                self._retiring[key] = in_nobodys_name(self._retire(key, session), name=name)
+
+    async def close(self) -> None:
+        for task in self._retiring.values():
+            task.cancel()
+        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
+        sessions, self._sessions = list(self._sessions.values()), {}
+        await asyncio.gather(*(session.close() for session in sessions))
+        await self.links.close()
+
+    async def _trusts(self, client: Client, loaded: Loaded) -> bool:
+        """The person is asked, once, as the answer to what they just did."""
+        assert loaded.project is not None
+        asks = "\n".join(f"  {one}" for one in loaded.untrusted)
+        question = Choice(
+            f"{loaded.project.spelled} was configured by others to:\n{asks}\nTrust these settings?",
+            (TRUST, NOT_NOW),
+            "sidecar trust",
+        )
+        if await client.choose(question) != TRUST:
+            return False
+        trusted.trust(loaded.project, loaded.untrusted)
+        return True
+
+    async def _opened(
+        self, project: Project, name: str, host: model.Host, sync: model.Sync
+    ) -> Session:
+        key = project.root, name
+        async with self._opening:
+            before = self._sessions.get(key)
+            if before is not None:
+                if (before.host, before.sync) == (host, sync):
+                    return before
+                log.info("the configuration of %s on %s has changed", project.root, name)
+                del self._sessions[key]
+                await before.close()
+            session = await Session.open(project, name, host, sync, self.links, self._tell)
+            if before is not None:
+                session.clients |= before.clients
+            self._sessions[key] = session
+            return session
+
+    async def _retire(self, key: Key, session: Session) -> None:
+        while session.pending:
+            self._changed.clear()
+            await self._changed.wait()
+        await asyncio.sleep(self._linger.get(key, 0.0))
+        # From here on a client that comes opens the project anew; the lock orders the two.
+        async with self._opening:
+            if session.clients or self._sessions.get(key) is not session:
+                self._retiring.pop(key, None)
+                return
+            del self._sessions[key]
+            del self._retiring[key]
+            await asyncio.shield(session.close())
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._on_change()
+
+
+def local_paths(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Absolute paths grouped by their folder, so that its project is looked up once."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(os.path.dirname(path), []).append(path)
+    return groups

@@ -1,0 +1,22 @@
+"""Runs: stub until jobs/client.py is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.hub.client import Client
+from sidecar.hub.registry import Registry
+
+
+class Runs:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def run(self, client: Client, params: Any) -> Any:
+        raise NotImplementedError
+
+    input = resize = signal = jobs = attach = run
+
+    def leave(self, client: Client) -> None: ...
+
+    async def close(self) -> None: ...

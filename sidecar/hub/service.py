@@ -1,0 +1,143 @@
+"""What the hub does for its faces: the methods of api.REQUESTS, whoever calls them.
+
+A face converts and carries; this decides. Each method takes the client and its parameters, and
+either returns the result or raises a SidecarError that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import sidecar
+from sidecar import api
+from sidecar.config import trust as trusted
+from sidecar.config.load import load
+from sidecar.config.project import Project, find_project
+from sidecar.errors import ConfigError, SidecarError
+from sidecar.hub.client import Client
+from sidecar.hub.debugging import Debugging
+from sidecar.hub.registry import Registry, local_paths
+from sidecar.hub.runs import Runs
+
+Method = Callable[[Client, Any], Awaitable[api.Message]]
+
+
+class Service:
+    """One per hub."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        """`on_change`: `busy` may have changed."""
+        self._registry = Registry(on_change)
+        self._runs = Runs(self._registry)
+        self._debugging = Debugging(self._registry)
+        self.methods: dict[str, Method] = {
+            "sidecar/run": self._runs.run,
+            "sidecar/input": self._runs.input,
+            "sidecar/resize": self._runs.resize,
+            "sidecar/signal": self._runs.signal,
+            "sidecar/jobs": self._runs.jobs,
+            "sidecar/attach": self._runs.attach,
+            "sidecar/debug": self._debugging.debug,
+            "sidecar/sync": self._sync,
+            "sidecar/status": self._status,
+            "sidecar/trust": self._trust,
+        }
+
+    @property
+    def busy(self) -> bool:
+        """Something is held, queued or being closed."""
+        return self._registry.busy
+
+    async def close(self) -> None:
+        await self._runs.close()
+        await self._debugging.close()
+        await self._registry.close()
+
+    # --- for faces ---------------------------------------------------------------------------
+
+    def leave(self, client: Client) -> None:
+        """The client has gone. Jobs go on; what was only for it ends."""
+        self._runs.leave(client)
+        self._debugging.leave(client)
+        self._registry.leave(client)
+
+    def saved(self, client: Client, paths: Iterable[str]) -> None:
+        """Files were written, made, moved or removed here. Only queues."""
+        for folder, some in local_paths(paths).items():
+            for session in self._registry.of_path(folder):
+                session.engine.saved(some)
+
+    @staticmethod
+    def root_of(path: str) -> str:
+        """The root of the project that owns `path`, "" where there is none."""
+        project = find_project(Path(path))
+        return str(project.root) if project else ""
+
+    def host_of(self, path: str) -> str:
+        """The host that a run of this file goes to, "" where its project is not open."""
+        sessions = self._registry.of_path(os.path.dirname(path))
+        return sessions[0].name if sessions else ""
+
+    async def open_unasked(self, client: Client, path: str) -> None:
+        """An editor shows something of a project: open it, connect if that asks nobody anything.
+
+        Raises:
+            SidecarError: it cannot be, until a person does something; the client has been told
+                that as a state.
+        """
+        try:
+            session = await self._registry.session(client, path, unasked=True)
+        except ConfigError as error:
+            client.health(_unopened(str(self._registry.project(client, path).spelled), error))
+            raise
+        client.health(session.health())
+        await session.ready(unasked=True)
+
+    # --- methods -----------------------------------------------------------------------------
+
+    async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
+        session = await self._registry.session(client, params.project, params.host)
+        await session.ready(prefer=params.prefer)
+        return await session.engine.sync(
+            only=params.paths, prefer=params.prefer, dry_run=params.dry_run
+        )
+
+    async def _status(self, client: Client, params: api.StatusParams) -> api.StatusResult:
+        sessions = self._registry.sessions
+        notes: list[api.PathNote] = []
+        told: list[api.Health] = []
+        if params.project:
+            project = self._registry.project(client, params.project)
+            sessions = [one for one in sessions if one.root == project.root]
+            notes = [note for one in sessions for note in one.engine.notes]
+            if not sessions:
+                told = self._why_not_open(client, project)
+        told += [one.health() for one in sessions if not params.host or one.name == params.host]
+        return api.StatusResult(
+            hub_pid=os.getpid(), version=sidecar.__version__, sessions=told, notes=notes
+        )
+
+    def _why_not_open(self, client: Client, project: Project) -> list[api.Health]:
+        try:
+            self._registry.load(client, project).host()
+        except ConfigError as error:
+            return [_unopened(str(project.spelled), error)]
+        return []
+
+    async def _trust(self, client: Client, params: api.TrustParams) -> api.TrustResult:
+        project = self._registry.project(client, params.project)
+        waiting = load(project).untrusted
+        if params.accept and waiting:
+            trusted.trust(project, waiting)
+            await self._registry.session(client, params.project, params.host)
+        return api.TrustResult(trusted=params.accept or not waiting, asks=waiting)
+
+
+def _unopened(project: str, error: SidecarError) -> api.Health:
+    why = f": {error.why}" if error.why else ""
+    return api.Health(
+        project=project, host="", state="question", text=error.what + why, fix=error.fix
+    )

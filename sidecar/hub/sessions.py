@@ -1,0 +1,262 @@
+"""Sessions: one project on one host. Its lock, its engine, its jobs, and where it stands.
+
+A session lives while a face holds it, and a little longer: until what is queued has gone out over
+a connection that stands. A folder's lock (a held `flock`) keeps a second hub from syncing the same
+project, whatever runtime folder that one uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import getpass
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from sidecar import api
+from sidecar.config import model, places
+from sidecar.config.project import Project, nested_projects
+from sidecar.core.pathmap import PathMap
+from sidecar.errors import SidecarError, SyncError
+from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
+from sidecar.hub.links import Destination, Link, Links
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync.engine import SyncEngine
+from sidecar.sync.ignore import Rules
+
+log = logging.getLogger(__name__)
+
+Prefer = Literal["", "local", "remote", "newer"]
+
+TOLD_EVERY = 0.05
+"""Seconds between two notes of the same session's state: a first sync changes it per file."""
+
+
+class Session:
+    """A project on a host. Made by `open`, ended by `close`; the link is dialled by `ready`."""
+
+    def __init__(
+        self,
+        project: Project,
+        name: str,
+        host: model.Host,
+        sync: model.Sync,
+        links: Links,
+        lock: int,
+        store: Path,
+        nested: list[str],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.project, self.name, self.host, self.sync = project, name, host, sync
+        self.clients: set[Client] = set()
+        self.failed: SidecarError | None = None
+        """Why both sides could not be brought together, when the way there stands."""
+        self._links, self._lock, self._on_change = links, lock, on_change
+        self._attached: AgentConnection | None = None
+        self._attaching = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.TimerHandle | None = None
+        self._told: tuple[api.Health, list[api.PathNote]] | None = None
+        self.closed = False
+        self.engine = SyncEngine(
+            root=project.root,
+            settings=sync,
+            store=store,
+            project=str(project.spelled),
+            host=name,
+            folder=host.path,
+            owner=f"{getpass.getuser()}@{socket.gethostname()}:{project.root}",
+            nested=nested,
+            person=WhoeverAsked(),
+            on_synced=self._synced,
+            on_change=self.link_changed,
+        )
+        python = host.python if host.python.startswith(("/", "~", "$")) else ""
+        self.link: Link = links.take(
+            Destination(host.ssh, host.transport, host.via, host.state, host.bootstrap),
+            self,
+            python,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        project: Project,
+        name: str,
+        host: model.Host,
+        sync: model.Sync,
+        links: Links,
+        on_change: Callable[[], None],
+    ) -> Session:
+        """Locks the project's state and begins to watch it. Nothing is dialled.
+
+        Raises:
+            SyncError: another process syncs this project to that host.
+        """
+        store = places.project_state(project.root, name)
+        lock = _locked(store, project, name)
+        try:
+            nested = await asyncio.to_thread(_nested, project.root, sync)
+            session = cls(project, name, host, sync, links, lock, store, nested, on_change)
+        except BaseException:
+            os.close(lock)
+            raise
+        # The watcher's steps are nobody's request.
+        await in_nobodys_name(session.engine.start(), name=f"start {project.root}")
+        return session
+
+    @property
+    def root(self) -> Path:
+        return self.project.root
+
+    @property
+    def pending(self) -> bool:
+        """Something is still to go out over a connection that stands."""
+        return self.engine.attached and self.engine.queued > 0
+
+    def path_map(self) -> PathMap:
+        """Both spellings of the root on each side; only when attached."""
+        local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
+        return PathMap(list(local), [self.engine.remote_root])
+
+    async def ready(self, *, prefer: Prefer = "", unasked: bool = False) -> AgentConnection:
+        """Both sides, brought together over a connection that stands.
+
+        Args:
+            prefer: decides a first contact.
+            unasked: as for Link.connect.
+        Raises:
+            SidecarError: why not. `health` says it too, until the next try.
+        """
+        agent = await self.link.connect(unasked=unasked)
+        async with self._attaching:
+            agent = self.link.agent or agent
+            if self._attached is agent:
+                return agent
+            try:
+                await self.engine.attach(agent, self.link.new_root(), prefer=prefer)
+            except SidecarError as error:
+                self.failed = error
+                self.link_changed()
+                raise
+            self.failed, self._attached = None, agent
+            self.link_changed()
+            return agent
+
+    async def close(self) -> None:
+        self.closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._telling:
+            self._telling.cancel()
+        await self.engine.close()
+        self._links.give_back(self.link, self)
+        os.close(self._lock)
+
+    # --- what the link says ------------------------------------------------------------------
+
+    def link_up(self, agent: AgentConnection) -> None:
+        task = in_nobodys_name(self._again(), name=f"attach {self.root}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def link_down(self, error: SidecarError) -> None:
+        self._attached = None
+        self.engine.detach()
+
+    def link_changed(self) -> None:
+        """Tells the clients, at most every TOLD_EVERY."""
+        if self._telling is None and not self.closed:
+            self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell)
+
+    async def _again(self) -> None:
+        try:
+            await self.ready(unasked=True)
+        except SidecarError as error:
+            log.warning("%s could not be brought together again: %s", self.root, error)
+
+    def _tell(self) -> None:
+        self._telling = None
+        health, notes = self.health(), self.engine.notes
+        if (health, notes) == self._told:
+            return
+        self._told = health, notes
+        for client in self.clients:
+            client.health(health)
+            client.notes(str(self.project.spelled), notes)
+        self._on_change()
+
+    def _synced(self, note: api.Synced) -> None:
+        for client in self.clients:
+            client.synced(note)
+
+    # --- for people --------------------------------------------------------------------------
+
+    def health(self) -> api.Health:
+        state, text, fix = self._state()
+        agent = self.link.agent
+        return api.Health(
+            project=str(self.project.spelled),
+            host=self.name,
+            state=state,
+            text=text,
+            fix=fix,
+            transport=self.link.transport_name if agent else "",
+            round_trip_ms=round(agent.round_trip * 1000, 1) if agent else 0.0,
+            queued=self.engine.queued,
+            files=self.engine.files,
+            conflicts=self.engine.conflicts,
+            last_sync=self.engine.last_sync,
+        )
+
+    def _state(
+        self,
+    ) -> tuple[
+        Literal["idle", "connecting", "ready", "syncing", "question", "disconnected"], str, str
+    ]:
+        link, engine = self.link, self.engine
+        if link.state != "ready":
+            return link.state, link.text, link.fix
+        if self.failed is not None:
+            why = f": {self.failed.why}" if self.failed.why else ""
+            return "question", f"{self.failed.what}{why}", self.failed.fix
+        if not engine.attached:
+            return "connecting", "comparing both sides", ""
+        if engine.queued:
+            return "syncing", f"{engine.queued} to send", ""
+        if engine.conflicts:
+            return "ready", _counted(engine.conflicts, "conflict"), "run `sidecar conflicts`"
+        return "ready", "in step", ""
+
+
+def _nested(root: Path, sync: model.Sync) -> list[str]:
+    """Projects below this one. What the rules ignore is not searched: environments are large."""
+    rules = Rules.load(root, sync.ignore, sync.include, ())
+    return nested_projects(root, lambda path: not rules.decide(path, True).ignored)
+
+
+def _locked(store: Path, project: Project, name: str) -> int:
+    lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise SyncError(
+            f"Another sidecar keeps {project.spelled} and {name} in step",
+            f"process {holder or 'unknown'} holds {store / 'lock'}",
+            "use that one's environment (SIDECAR_RUNTIME_DIR), or end it",
+            code="locked",
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    return lock
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,138 @@
+"""An editor as the service sees it: what it declared decides what it is told and how.
+
+A client that declares `sidecar` (in `initializationOptions`, or in `capabilities.experimental`; a
+true value, or an object) gets our own notifications and may be asked for secrets unless the object
+says `askSecret: false`. Any other one gets a job's output as log messages, and its end as a
+message, by plain LSP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lsprotocol import types
+from pygls import uris
+
+from sidecar import api
+from sidecar.hub.client import Client
+from sidecar.hub.rpc import Peer
+from sidecar.lsp.diagnostics import Board
+from sidecar.lsp.progress import Bar
+from sidecar.questions import Choice
+
+QUESTION_SECONDS = 300.0
+"""After which an editor that answers nothing counts as nobody: a sync waits for the answer."""
+
+
+class LspClient(Client):
+    """One editor connection."""
+
+    def __init__(self, peer: Peer, hello: api.Hello, board: Board) -> None:
+        super().__init__(peer, hello)
+        self.knows_sidecar = self.can_type_secrets = False
+        self.board = board
+        self.folders: list[str] = []
+        self._unsaved: set[str] = set()
+        self._bars: dict[tuple[str, str], Bar] = {}
+        self._shows_progress = False
+        self._lines: dict[tuple[str, str], str] = {}
+        """Unfinished lines of output, for clients that get it as log messages."""
+
+    @property
+    def workspace(self) -> str:
+        return self.folders[0] if self.folders else self.cwd
+
+    @property
+    def unsaved(self) -> set[str]:
+        return self._unsaved
+
+    def introduce(self, params: types.InitializeParams) -> None:
+        """Takes what the editor says of itself."""
+        info = params.client_info
+        if info is not None:
+            self.name = f"{info.name} {info.version or ''}".strip()
+        self.folders = _folders(params)
+        window = params.capabilities.window
+        self._shows_progress = bool(window and window.work_done_progress)
+        declared = _declared(params.initialization_options) or _declared(
+            params.capabilities.experimental
+        )
+        self.knows_sidecar = bool(declared)
+        asks = declared.get("askSecret", True) if isinstance(declared, Mapping) else declared
+        self.can_type_secrets = self.knows_sidecar and bool(asks)
+
+    def close(self) -> None:
+        for bar in self._bars.values():
+            bar.close()
+
+    # --- telling -----------------------------------------------------------------------------
+
+    async def output(self, part: api.Output) -> None:
+        if self.knows_sidecar:
+            await super().output(part)
+            return
+        data = base64.b64decode(part.data) if part.encoding == "base64" else part.data.encode()
+        key = part.job, part.stream
+        whole, newline, rest = (
+            self._lines.pop(key, "") + data.decode("utf-8", "replace")
+        ).rpartition("\n")
+        if rest:
+            self._lines[key] = rest
+        if newline:
+            self.show(whole, "log")
+
+    async def exited(self, end: api.Exited) -> None:
+        self.board.traceback(end)
+        if self.knows_sidecar:
+            await super().exited(end)
+            return
+        for key in [key for key in self._lines if key[0] == end.job]:
+            self.show(self._lines.pop(key), "log")
+        how = f"was ended by {end.signal}" if end.signal else f"ended with status {end.status}"
+        text = f"The job {end.job} on {end.host} {how}"
+        if end.why or end.error:
+            text += f": {end.error or end.why}"
+        self.show(text, "info" if end.status == 0 else "error")
+
+    def health(self, health: api.Health) -> None:
+        super().health(health)
+        if self._shows_progress:
+            key = health.project, health.host
+            if key not in self._bars:
+                self._bars[key] = Bar(self.peer)
+            self._bars[key].take(health)
+
+    def notes(self, root: str, notes: list[api.PathNote]) -> None:
+        self.board.notes(root, notes)
+
+    def run_begins(self) -> None:
+        self.board.traceback(None)
+
+    async def choose(self, question: Choice) -> str | None:
+        try:
+            return await asyncio.wait_for(super().choose(question), QUESTION_SECONDS)
+        except (TimeoutError, asyncio.TimeoutError):
+            return None
+
+
+def _declared(options: Any) -> Any:
+    """The value of `sidecar` in what pygls made of a JSON object, as plain data; None without."""
+    if isinstance(options, Mapping):
+        return options.get("sidecar")
+    value: Any = getattr(options, "sidecar", None)
+    return value._asdict() if hasattr(value, "_asdict") else value
+
+
+def _folders(params: types.InitializeParams) -> list[str]:
+    """The workspace's folders as local paths, in the editor's spelling."""
+    named = [folder.uri for folder in params.workspace_folders or []]
+    if not named and params.root_uri:
+        named = [params.root_uri]
+    found = [uris.to_fs_path(uri) for uri in named]
+    if not found and params.root_path:
+        found = [params.root_path]
+    return [os.path.normpath(path) for path in found if path]

@@ -1,0 +1,90 @@
+"""What the editor underlines: the traceback of the last failed run, and paths in conflict.
+
+Two sources publish for the same files, and LSP replaces all diagnostics of a file at once; so both
+are kept here and told together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from lsprotocol import types
+from pygls import uris
+
+from sidecar import api
+
+Source = Literal["traceback", "notes"]
+LineEnd = Callable[[str, int], int]
+"""Of a local path and a line from 0: the line's length in the client's position encoding."""
+
+MAX_PATHS = 100
+"""Files with a note that are told; more would bury the rest, and `status` counts them all."""
+
+
+class Board:
+    """The diagnostics of one client."""
+
+    def __init__(
+        self, publish: Callable[[types.PublishDiagnosticsParams], None], line_end: LineEnd
+    ) -> None:
+        self._publish, self._line_end = publish, line_end
+        self._held: dict[tuple[Source, str], dict[str, list[types.Diagnostic]]] = {}
+
+    def traceback(self, end: api.Exited | None) -> None:
+        """Shows where an uncaught exception came from; None takes it away."""
+        local = [frame for frame in end.frames if frame.local] if end else []
+        found: dict[str, list[types.Diagnostic]] = {}
+        if end and local:
+            place = local[-1]
+            found[_uri(place.path)] = [
+                types.Diagnostic(
+                    self._line(place.path, place.line),
+                    end.error or f"the run on {end.host} failed here",
+                    severity=types.DiagnosticSeverity.Error,
+                    source=f"sidecar: {end.host}",
+                    related_information=[
+                        types.DiagnosticRelatedInformation(
+                            types.Location(_uri(one.path), self._line(one.path, one.line)),
+                            f"called in {one.name}",
+                        )
+                        for one in reversed(local[:-1])
+                    ],
+                )
+            ]
+        self._replace(("traceback", ""), found)
+
+    def notes(self, root: str, notes: Sequence[api.PathNote]) -> None:
+        """Shows what needs the person in a project, at the top of each file."""
+        found: dict[str, list[types.Diagnostic]] = {}
+        for note in notes[:MAX_PATHS]:
+            conflict = note.kind == "conflict"
+            severity = types.DiagnosticSeverity.Warning if conflict else None
+            found.setdefault(_uri(f"{root}/{note.path}"), []).append(
+                types.Diagnostic(
+                    types.Range(types.Position(0, 0), types.Position(0, 0)),
+                    f"{note.kind}: {note.text}",
+                    severity=severity or types.DiagnosticSeverity.Information,
+                    source="sidecar",
+                )
+            )
+        self._replace(("notes", root), found)
+
+    def _replace(
+        self, key: tuple[Source, str], found: Mapping[str, list[types.Diagnostic]]
+    ) -> None:
+        before = self._held.get(key, {})
+        self._held[key] = dict(found)
+        for uri in {uri for uri in {*before, *found} if before.get(uri) != found.get(uri)}:
+            whole = [one for held in self._held.values() for one in held.get(uri, [])]
+            self._publish(types.PublishDiagnosticsParams(uri, whole))
+
+    def _line(self, path: str, line: int) -> types.Range:
+        """Lines of tracebacks count from 1."""
+        number = max(line - 1, 0)
+        end = self._line_end(path, number)
+        return types.Range(types.Position(number, 0), types.Position(number, end))
+
+
+def _uri(path: str) -> str:
+    return uris.from_fs_path(path) or path
