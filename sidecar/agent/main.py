@@ -56,7 +56,7 @@ class Route(NamedTuple):
 
 
 def _files(agent: "Agent") -> Any:
-    from sidecar.agent.roots import Files
+    from sidecar.agent.files import Files
 
     return Files(agent.send, agent.state)
 

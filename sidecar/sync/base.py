@@ -186,7 +186,7 @@ class Base:
 
 def _appending(path: Path) -> BinaryIO:
     """Unbuffered: a record is with the kernel when the call that made it returns."""
-    return path.open("ab", buffering=0)  # type: ignore[return-value]
+    return path.open("ab", buffering=0)
 
 
 class _Unreadable(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import time
@@ -41,12 +42,24 @@ from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.there import There
 from sidecar.sync.watch import Watcher
 
+log = logging.getLogger(__name__)
+
 SWEEP_EVERY = 30.0
 """Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
 the agent 2 µs a file; runs and syncs look at once, whatever this says."""
 
+WHOLE = "."
+"""Where a note concerns the project as a whole."""
+
 UNSENT = ("refused", "conflict", "held", "unreadable")
 """Notes that mean: something here is not there, so a run would see other code."""
+
+
+LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
+"""Refusals that say: the plan was made for another state than was found."""
+
+PATIENCE = 5
+"""Times in a row that a path is looked at again before the refusal is shown."""
 
 
 class Barrier(NamedTuple):
@@ -104,6 +117,7 @@ class SyncEngine:
         self._rescan = False
         self._notes: dict[str, api.PathNote] = {}
         self._saved_at: dict[str, float] = {}
+        self._refusals: dict[str, int] = {}
         self._removed = 0
         self._wake = asyncio.Event()
         self._step = asyncio.Lock()
@@ -288,20 +302,36 @@ class SyncEngine:
                 self._rescan = True  # detach follows, and the next attach looks at everything
             except SidecarError as error:
                 self._rescan = True
-                self._note(".", "refused", str(error))
+                self._note(WHOLE, "refused", str(error))
+            except Exception as error:  # a mistake of ours must not end syncing in silence
+                log.exception("a step of %s failed", self.project)
+                self._rescan = True
+                self._note(WHOLE, "refused", f"an error of the sidecar's own: {error!r}")
             self._on_change()
 
     async def _take_dirty(self, *, rescan: bool = False) -> set[str]:
         dirty, self._dirty = self._dirty, set()
         if self._rescan or rescan:
             self._rescan = False
-            self._here.rules.reload()
-            dirty |= self._differing(await asyncio.to_thread(self._here.scan))
+            dirty |= await asyncio.to_thread(self._scan_for_changes, dirty)
         return dirty
+
+    def _scan_for_changes(self, dirty: set[str]) -> set[str]:
+        """What differs in a fresh scan. Blocking. Changed rules are read before they are used,
+        also those that nobody told of."""
+        rules = self._here.rules
+        if any(map(rules.is_rule_file, dirty)):
+            rules.reload()
+        changed = self._differing(self._here.scan())
+        if any(map(rules.is_rule_file, changed - dirty)):
+            rules.reload()
+            changed = self._differing(self._here.scan())
+        return changed
 
     async def _bring(self, dirty: set[str], prefer: Prefer = "") -> None:
         """One step. Returns when all that it decided is handed over to be sent."""
         assert self._there is not None
+        guards.refuse_a_root_that_is_gone(self.project, self.root.is_dir())
         here = await self._look_here(dirty)
         there = await self._there.nodes(here)
         self._refresh(here, there)
@@ -313,6 +343,7 @@ class SyncEngine:
         for action in self._guarded(plan.actions, prefer):
             await self._act(action, here)
         await self._there.tell()
+        self._notes.pop(WHOLE, None)
         self._on_change()
 
     async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
@@ -351,18 +382,16 @@ class SyncEngine:
                 continue
             remote = self._there.differing.get(path) or agreed.remote
             if remote != agreed.remote:
-                self._there.agree(path, Agreed(agreed.node, read.identity, remote))
-            elif read.identity != agreed.local:
-                self._base.agree(path, agreed._replace(local=read.identity))
+                self._there.agree(path, Agreed(agreed.node, _seen(read), remote))
+            elif _seen(read) != agreed.local:
+                self._base.agree(path, agreed._replace(local=_seen(read)))
 
     def _plan(
         self, here: Mapping[str, Content | None], there: Mapping[str, Node | None], prefer: Prefer
     ) -> reconcile.Plan:
         latest = self._pusher.latest if self._pusher else {}
         agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
-        local = Overlay(
-            agreed, {path: read.node if read else None for path, read in here.items()}
-        )
+        local = Overlay(agreed, {path: read.node if read else None for path, read in here.items()})
         remote = Overlay(agreed, there)
         wins = (
             {path: self._newer(path, here[path]) for path in here} if prefer == "newer" else prefer
@@ -407,7 +436,7 @@ class SyncEngine:
             case reconcile.Adopt():
                 remote = self._there.differing.get(path)
                 if read is not None and remote is not None:
-                    self._there.agree(path, Agreed(read.node, read.identity, remote))
+                    self._there.agree(path, Agreed(read.node, _seen(read), remote))
             case reconcile.Drop():
                 self._there.forget(path)
 
@@ -452,6 +481,7 @@ class SyncEngine:
 
     def _on_agreed(self, change: Change) -> None:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._refusals.pop(change.path, None)
         saved = self._saved_at.pop(change.path, None)
         if saved is not None:
             self._on_synced(
@@ -466,12 +496,19 @@ class SyncEngine:
         self._on_change()
 
     def _on_refused(self, change: Change, refused: messages.Refused) -> None:
-        if refused.code in ("differs", "follows", "aborted"):
+        path, have = change.path, refused.have
+        self._refusals[path] = self._refusals.get(path, 0) + 1
+        if change.node is None and have is not None and have.kind == DIRECTORY:
+            # It holds something that only the remote has: theirs from now on.
+            if self._there is not None:
+                self._there.forget(path)
+            self._note(path, reconcile.KEPT, "deleted here; the remote has files of its own in it")
+        elif refused.code in LOOK_AGAIN and self._refusals[path] < PATIENCE:
             if refused.code == "differs" and self._there is not None:
-                self._there.differs(change.path, refused.have)
-            self._touch(change.path)
+                self._there.differs(path, have)
+            self._touch(path)
         else:
-            self._note(change.path, "refused", f"{self.host} said: {refused.why}")
+            self._note(path, "refused", f"{self.host} said: {refused.why}")
         self._on_change()
 
     def _note(self, path: str, kind: str, text: str) -> None:
@@ -498,12 +535,13 @@ class SyncEngine:
             dry_run: only say what would be done.
         """
         pusher, there = self._connected()
+        self._refusals.clear()
         began, sent, seq, removed = time.monotonic(), pusher.bytes_sent, pusher.seq, self._removed
         plan: list[str] = []
         async with self._step:
             await there.sweep()
             dirty = await self._take_dirty(rescan=True) | set(there.differing) | set(self._notes)
-            dirty.discard(".")
+            dirty.discard(WHOLE)
             chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
             if dry_run:
                 self._dirty |= dirty
@@ -581,3 +619,8 @@ class SyncEngine:
                 "see `sidecar status`",
             )
         return self._pusher, self._there
+
+
+def _seen(read: Content) -> Identity | None:
+    """The identity to remember: none, if another write may hide behind the same times."""
+    return None if read.fresh else read.identity

@@ -62,7 +62,20 @@ def refuse_a_side_that_was_emptied(
         )
 
 
+def refuse_a_root_that_is_gone(root: str, exists: bool) -> None:
+    """A folder that is not there is not a folder in which all was deleted."""
+    if not exists:
+        raise SyncError(
+            f"{root} is gone",
+            "it may be unmounted or renamed; nothing was removed on the other side",
+            "bring the folder back, or open the project where it is now",
+            code="root-gone",
+        )
+
+
 def removals_that_must_wait(actions: Sequence[reconcile.Action], known: int) -> list[str]:
-    """The paths of an unusual number of removals in one step; else none."""
+    """The paths of an unusual number of removals in one step, or of all there was; else none."""
     removals = [action.path for action in actions if isinstance(action, reconcile.Remove)]
-    return removals if len(removals) > MANY and 4 * len(removals) > known else []
+    unusual = len(removals) > MANY and 4 * len(removals) > known
+    everything = known > 1 and len(removals) >= known
+    return removals if unusual or everything else []

@@ -23,7 +23,8 @@ from sidecar.remote.connection import AgentConnection
 from sidecar.sync import local_files
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.content import Content
-from sidecar.sync.matcher import FileSignature, block_size, match, remote_signature
+from sidecar.sync.matcher import match
+from sidecar.sync.signature import FileSignature, block_size, remote_signature
 from sidecar.sync.signatures import SignatureStore
 
 ASK_ABOVE = 1 << 20
@@ -48,7 +49,8 @@ class Change:
     def __init__(self, seq: int, path: str, content: Content | None) -> None:
         self.seq, self.path = seq, path
         self.node = content.node if content else None
-        self.local = content.identity if content else None
+        # Unknown, if another write may hide behind the same times: then the next look reads again.
+        self.local = content.identity if content and not content.fresh else None
         self.bytes_sent = 0
         self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sidecar.sync.matcher import FileSignature
-
-SMALLEST = 64 * 1024
-"""Files up to this size go whole, compressed: a delta would save less than a packet."""
+from sidecar.sync.signature import FileSignature
 
 KEPT = 256
 """Signatures on disk, the least recently used go first. One is at most 2.5 MB (256 MB file in

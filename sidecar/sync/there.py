@@ -157,15 +157,17 @@ class There:
     async def tell(self) -> None:
         """The agent's managed set follows what `agree` and `forget` did to base."""
         untold, self._untold = self._untold, {}
+        if not untold:
+            return
         gone = [path for path, managed in untold.items() if not managed]
         if gone:
             await self.agent.send(messages.Forget(0, self.number, gone), frames.CONTROL)
         entries = [
             (path, self._base.entries[path].remote) for path, managed in untold.items() if managed
         ]
-        if entries:
-            body = identity.pack(entries)
-            await self._swept(lambda id: messages.Manage(id, self.number, False, True, body))
+        # The answer also says that all of it was done before a run that is sent next.
+        body = identity.pack(entries)
+        await self._swept(lambda id: messages.Manage(id, self.number, False, True, body))
 
 
 def _portions(paths: Iterable[str]) -> Iterable[list[str]]:

@@ -1,0 +1,137 @@
+"""Two sides for tests of the engine: a project folder here, and a real agent on "the remote"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sidecar import api
+from sidecar.config import model
+from sidecar.questions import Choice, Nobody, Secret
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync.engine import SyncEngine
+from tests.remote.local_transport import LocalTransport
+
+DEADLINE = 20.0
+
+
+class Answering(Nobody):
+    """A person who gives one answer, and remembers what was asked."""
+
+    def __init__(self, answer: str | None = None) -> None:
+        self.answer, self.asked = answer, list[Choice | Secret]()
+
+    async def choose(self, question: Choice) -> str | None:
+        self.asked.append(question)
+        return self.answer
+
+
+class Sides:
+    """`here` is the project's folder, `there` the remote's; `engine` is made by `begin`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.here, self.home = folder / "laptop" / "project", folder / "home"
+        self.there = self.home / "project"
+        self.store = folder / "store"
+        for each in (self.here, self.home, self.store):
+            each.mkdir(parents=True)
+        self.person = Answering()
+        self.synced: list[api.Synced] = []
+        self.engine: Any = None
+        self.agent: AgentConnection | None = None
+        self._transport = LocalTransport(self.home)
+        self._changed = asyncio.Event()
+        self._number = 0
+
+    async def begin(self, *, watch: bool = True, **settings: Any) -> SyncEngine:
+        self.engine = SyncEngine(
+            root=self.here,
+            settings=model.Sync(**settings),
+            store=self.store,
+            project=str(self.here),
+            host="box",
+            folder="~/project",
+            owner="ada@laptop:/home/ada/project",
+            nested=[],
+            person=self.person,
+            on_synced=self._on_synced,
+            on_change=self._changed.set,
+        )
+        if watch:
+            await self.engine.start()
+        return self.engine
+
+    async def attach(self, prefer: Any = "") -> None:
+        if self.agent is None:
+            self.agent = await AgentConnection.start(
+                self._transport, state=str(self.folder / "state")
+            )
+        self._number += 1
+        await self.engine.attach(self.agent, self._number, prefer=prefer)
+
+    async def cut(self) -> None:
+        """The connection goes away at once."""
+        assert self.agent is not None
+        self._transport.processes[-1].close()
+        await self.agent.closed()
+        self.engine.detach()
+        await self.agent.close()
+        self.agent = None
+
+    async def restart(self, **settings: Any) -> None:
+        """The sidecar ends, and another one begins."""
+        await self.end()
+        await self.begin(**settings)
+
+    async def end(self) -> None:
+        if self.engine is not None:
+            await self.engine.close()
+            self.engine = None
+        if self.agent is not None:
+            await self.agent.close()
+            self.agent = None
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Waits for the engine's changes until something holds."""
+
+        async def wait() -> None:
+            while not true():
+                self._changed.clear()
+                if not true():
+                    await self._changed.wait()
+
+        await asyncio.wait_for(wait(), DEADLINE)
+
+    def write(self, path: str, content: str | bytes) -> Path:
+        """A file here, as an editor writes it."""
+        return _write(self.here / path, content)
+
+    def write_there(self, path: str, content: str | bytes) -> Path:
+        return _write(self.there / path, content)
+
+    def read_there(self, path: str) -> str:
+        return (self.there / path).read_text()
+
+    def tree_there(self) -> dict[str, bytes]:
+        """Every file there but our own."""
+        return {
+            str(path.relative_to(self.there)): path.read_bytes()
+            for path in self.there.rglob("*")
+            if path.is_file() and ".sidecar" not in path.relative_to(self.there).parts
+        }
+
+    def notes(self) -> dict[str, str]:
+        return {note.path: note.kind for note in self.engine.notes}
+
+    def _on_synced(self, synced: api.Synced) -> None:
+        self.synced.append(synced)
+        self._changed.set()
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path

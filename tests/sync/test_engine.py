@@ -1,0 +1,411 @@
+"""The engine with a real agent: first contact, saves, deletions, edits on both sides, cuts."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.core.delta import content_digest
+from sidecar.core.identity import digest as identity_digest
+from sidecar.errors import RunError, SyncError
+from sidecar.sync import first_contact
+from tests.sync.sides import Answering, Sides
+
+
+@pytest.fixture
+async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
+    made = Sides(tmp_path)
+    yield made
+    await made.end()
+
+
+# --- first contact ---------------------------------------------------------------------------
+
+
+async def test_a_project_arrives_in_a_folder_that_was_not_there(sides: Sides) -> None:
+    sides.write("main.py", "print(1)\n")
+    sides.write("pkg/__init__.py", "")
+    sides.write("pkg/deep/data.bin", bytes(range(256)) * 1000)
+    (sides.here / "empty").mkdir()
+    script = sides.write("run.sh", "#!/bin/sh\n")
+    script.chmod(0o755)
+    (sides.here / "link").symlink_to("main.py")
+    await sides.begin()
+    await sides.attach()
+    assert sides.tree_there() == {
+        "main.py": b"print(1)\n",
+        "pkg/__init__.py": b"",
+        "pkg/deep/data.bin": bytes(range(256)) * 1000,
+        "run.sh": b"#!/bin/sh\n",
+        "link": b"print(1)\n",
+    }
+    assert (sides.there / "empty").is_dir()
+    assert os.access(sides.there / "run.sh", os.X_OK)
+    assert os.readlink(sides.there / "link") == "main.py"
+    assert (sides.there / "main.py").stat().st_mtime_ns == (
+        sides.here / "main.py"
+    ).stat().st_mtime_ns
+    assert sides.person.asked == []
+    assert sides.engine.notes == []
+
+
+async def test_a_filled_folder_there_is_a_question_and_nothing_is_written(sides: Sides) -> None:
+    sides.write("main.py", "mine\n")
+    sides.write("new.py", "new\n")
+    sides.write_there("main.py", "theirs\n")
+    sides.write_there("logs/run1.txt", "kept\n")
+    await sides.begin()
+    with pytest.raises(SyncError) as caught:
+        await sides.attach()
+    assert caught.value.code == "first-contact"
+    assert "1 different (main.py)" in caught.value.why
+    assert "1 only here" in caught.value.why
+    assert "--prefer" in caught.value.fix
+    assert sides.tree_there() == {"main.py": b"theirs\n", "logs/run1.txt": b"kept\n"}
+    assert not (sides.there / ".sidecar").exists()
+
+
+async def test_pushing_mine_keeps_theirs_in_the_trash_and_what_only_they_have(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "mine\n")
+    sides.write_there("main.py", "theirs\n")
+    sides.write_there("logs/run1.txt", "kept\n")
+    sides.person = Answering(first_contact.PUSH_MINE)
+    await sides.begin()
+    await sides.attach()
+    assert sides.tree_there() == {"main.py": b"mine\n", "logs/run1.txt": b"kept\n"}
+    trash = [path for path in (sides.there / ".sidecar/trash").rglob("*") if path.is_file()]
+    assert b"theirs\n" in [path.read_bytes() for path in trash]
+
+
+async def test_equal_files_are_agreement_whatever_their_times(sides: Sides) -> None:
+    sides.write("main.py", "same\n")
+    os.utime(sides.write_there("main.py", "same\n"), (1, 1))
+    await sides.begin()
+    await sides.attach()
+    assert (sides.there / "main.py").stat().st_mtime == 1
+    sides.engine.saved([str(sides.write("main.py", "changed\n"))])
+    await sides.until(lambda: len(sides.synced) == 1)
+    assert sides.read_there("main.py") == "changed\n"
+
+
+@pytest.mark.parametrize(("mine", "winner"), [(2_000_000_000, "mine\n"), (1, "theirs\n")])
+async def test_prefer_newer_goes_by_the_times(sides: Sides, mine: int, winner: str) -> None:
+    os.utime(sides.write("main.py", "mine\n"), (mine, mine))
+    os.utime(sides.write_there("main.py", "theirs\n"), (1_000_000_000, 1_000_000_000))
+    await sides.begin()
+    await sides.attach(prefer="newer")
+    assert sides.read_there("main.py") == winner
+
+
+# --- saves -----------------------------------------------------------------------------------
+
+
+async def test_a_save_that_the_editor_tells_is_there_and_said(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.engine.start()
+    await sides.attach()
+    sides.engine.saved([str(sides.write("main.py", "two\n"))])
+    await sides.until(lambda: bool(sides.synced))
+    assert sides.read_there("main.py") == "two\n"
+    assert sides.synced[0].paths == ["main.py"]
+    assert 0 < sides.synced[0].bytes_sent < 1000
+
+
+async def test_what_changes_outside_the_editor_follows_by_itself(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    sides.write("old.py", "old\n")
+    await sides.begin()
+    await sides.attach()
+    sides.write("main.py", "two\n")
+    sides.write("a/b/c/new.py", "new\n")
+    (sides.here / "old.py").rename(sides.here / "renamed.py")
+    expected = {"main.py": b"two\n", "a/b/c/new.py": b"new\n", "renamed.py": b"old\n"}
+    await sides.until(lambda: sides.tree_there() == expected)
+
+
+async def test_saves_of_one_file_are_pipelined_and_the_last_one_stays(sides: Sides) -> None:
+    path = sides.write("main.py", "start\n")
+    await sides.begin()
+    await sides.attach()
+    for number in range(50):
+        path.write_text(f"version {number:02}\n")
+        sides.engine.saved([str(path)])
+        await sides.engine._bring({"main.py"})
+    await sides.engine._settle()
+    assert sides.read_there("main.py") == "version 49\n"
+    assert sides.notes() == {}
+
+
+async def test_a_large_file_travels_as_a_delta(sides: Sides) -> None:
+    content = bytearray(random.Random(1).randbytes(8_000_000))
+    path = sides.write("data.bin", bytes(content))
+    await sides.begin()
+    await sides.attach()
+    content[4_000_000:4_001_000] = bytes(1000)
+    path.write_bytes(content)
+    result = await sides.engine.sync()
+    assert (sides.there / "data.bin").read_bytes() == content
+    assert result.bytes_sent < 100_000
+    path.write_bytes(b"front" * 20 + content)
+    result = await sides.engine.sync()
+    assert (sides.there / "data.bin").read_bytes() == b"front" * 20 + content
+    assert result.bytes_sent < 100_000
+
+
+async def test_a_lost_signature_is_asked_of_the_remote(sides: Sides) -> None:
+    content = bytearray(random.Random(2).randbytes(4_000_000))
+    path = sides.write("data.bin", bytes(content))
+    await sides.begin()
+    await sides.attach()
+    for signature in (sides.store / "signatures").iterdir():
+        signature.unlink()
+    content[:3] = b"abc"
+    path.write_bytes(content)
+    result = await sides.engine.sync()
+    assert (sides.there / "data.bin").read_bytes() == content
+    assert result.bytes_sent < 100_000
+
+
+# --- deletions -------------------------------------------------------------------------------
+
+
+async def test_a_folder_deleted_here_goes_there_but_not_what_only_they_have(sides: Sides) -> None:
+    for name in ("a.py", "b.py"):
+        sides.write(f"pkg/{name}", name)
+    sides.write("main.py", "")
+    await sides.begin()
+    await sides.attach()
+    sides.write_there("pkg/checkpoint.pt", "theirs")
+    for name in ("a.py", "b.py"):
+        (sides.here / "pkg" / name).unlink()
+    (sides.here / "pkg").rmdir()
+    await sides.engine.sync()
+    assert sides.tree_there() == {"main.py": b"", "pkg/checkpoint.pt": b"theirs"}
+
+
+async def test_an_unusual_mass_deletion_waits_for_a_word(sides: Sides) -> None:
+    for number in range(80):
+        sides.write(f"file{number}.py", str(number))
+    await sides.begin(watch=False)
+    await sides.engine.start()
+    await sides.attach()
+    for number in range(70):
+        (sides.here / f"file{number}.py").unlink()
+    sides.write("new.py", "new")
+    await sides.engine.sync()
+    assert len(sides.tree_there()) == 81
+    assert list(sides.notes().values()).count("held") == 70
+    with pytest.raises(RunError, match="of your changes cannot be on box"):
+        await sides.engine.barrier()
+    await sides.engine.sync(prefer="local")
+    assert len(sides.tree_there()) == 11
+    assert sides.notes() == {}
+
+
+async def test_a_root_that_is_gone_deletes_nothing_there(sides: Sides) -> None:
+    sides.write("main.py", "1")
+    sides.write("b.py", "2")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.here.rename(sides.folder / "elsewhere")
+    with pytest.raises(SyncError) as caught:
+        await sides.engine.sync()
+    assert caught.value.code == "root-gone"
+    assert len(sides.tree_there()) == 2
+
+
+async def test_a_path_that_becomes_ignored_is_left_alone_on_both_sides(sides: Sides) -> None:
+    sides.write("main.py", "1")
+    sides.write("data/x.bin", "data")
+    await sides.begin()
+    await sides.attach()
+    sides.write(".gitignore", "data/\n")
+    await sides.engine.sync()
+    assert sides.read_there("data/x.bin") == "data"
+    sides.write("data/x.bin", "changed")
+    await sides.engine.sync()
+    assert sides.read_there("data/x.bin") == "data"
+    assert "data/x.bin" not in sides.engine._base.entries
+
+
+# --- both sides ------------------------------------------------------------------------------
+
+
+async def test_a_remote_edit_is_never_overwritten_quietly(sides: Sides) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    sides.write_there("main.py", "edited there\n")
+    sides.engine.saved([str(sides.write("main.py", "edited here\n"))])
+    await sides.until(lambda: sides.notes().get("main.py") == "conflict")
+    assert sides.read_there("main.py") == "edited there\n"
+    assert path.read_text() == "edited here\n"
+    await sides.engine.sync(prefer="local")
+    assert sides.read_there("main.py") == "edited here\n"
+    assert sides.notes() == {}
+
+
+async def test_what_only_the_remote_changed_is_shown_and_does_not_hinder_others(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "one\n")
+    sides.write("other.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    sides.write_there("main.py", "edited there\n")
+    sides.write("other.py", "two\n")
+    await sides.engine.sync()
+    assert sides.notes() == {"main.py": "newer-there"}
+    assert sides.read_there("main.py") == "edited there\n"
+    assert sides.read_there("other.py") == "two\n"
+
+
+async def test_the_same_edit_on_both_sides_is_agreement(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    sides.write_there("main.py", "two\n")
+    sides.write("main.py", "two\n")
+    await sides.engine.sync()
+    assert sides.notes() == {}
+    sides.write("main.py", "three\n")
+    await sides.engine.sync()
+    assert sides.read_there("main.py") == "three\n"
+
+
+async def test_a_file_deleted_there_is_put_back_and_said(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    (sides.there / "main.py").unlink()
+    await sides.engine.sync()
+    assert sides.read_there("main.py") == "one\n"
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write("main.py", "two\n")
+    sides.write("new.py", "new\n")
+    result = await sides.engine.sync(dry_run=True)
+    assert sorted(result.plan) == ["push main.py", "push new.py"]
+    assert sides.tree_there() == {"main.py": b"one\n"}
+
+
+# --- cuts and restarts -----------------------------------------------------------------------
+
+
+async def test_changes_made_while_away_follow_on_reconnect(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    sides.write("gone.py", "gone\n")
+    sides.write("third.py", "3\n")
+    await sides.begin()
+    await sides.attach()
+    await sides.cut()
+    sides.write("main.py", "two\n")
+    sides.write("new.py", "new\n")
+    (sides.here / "gone.py").unlink()
+    await sides.attach()
+    assert sides.tree_there() == {
+        "main.py": b"two\n",
+        "new.py": b"new\n",
+        "third.py": b"3\n",
+    }
+
+
+async def test_another_sidecar_goes_on_where_the_last_one_ended(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    await sides.restart()
+    sides.write("main.py", "two\n")
+    await sides.attach()
+    assert sides.read_there("main.py") == "two\n"
+    assert sides.person.asked == []
+
+
+async def test_an_older_version_of_ours_is_known_as_ours_after_a_crash(sides: Sides) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    # The save went out and became visible, but its answer was never read.
+    sides.engine._base.intend("main.py", content_digest(b"two\n"))
+    sides.write_there("main.py", "two\n")
+    path.write_text("three\n")
+    await sides.restart()
+    await sides.attach()
+    assert sides.read_there("main.py") == "three\n"
+    assert sides.notes() == {}
+
+
+async def test_a_lost_base_is_first_contact_and_overwrites_nothing(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    await sides.end()
+    (sides.store / "base.journal").unlink()
+    sides.write_there("main.py", "edited there\n")
+    await sides.begin()
+    with pytest.raises(SyncError):
+        await sides.attach()
+    assert sides.read_there("main.py") == "edited there\n"
+
+
+async def test_an_emptied_folder_there_is_not_filled_without_a_word(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    await sides.cut()
+    sides.there.rename(sides.home / "elsewhere")
+    sides.there.mkdir()
+    with pytest.raises(SyncError) as caught:
+        await sides.attach()
+    assert caught.value.code == "remote-emptied"
+    await sides.attach(prefer="local")
+    assert sides.read_there("main.py") == "one\n"
+
+
+async def test_a_home_folder_is_refused_as_root(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    sides.engine.folder = "~"
+    with pytest.raises(SyncError) as caught:
+        await sides.attach()
+    assert caught.value.code == "root-refused"
+
+
+# --- the barrier -----------------------------------------------------------------------------
+
+
+async def test_the_barrier_sends_what_changed_a_moment_ago(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    before = await sides.engine.barrier()
+    assert before.digest == identity_digest(sides.engine._base.remote_entries())
+    sides.write("main.py", "two\n")
+    after = await sides.engine.barrier()
+    assert after.after > before.after
+    assert after.tree != before.tree
+    await sides.engine._settle()
+    assert sides.read_there("main.py") == "two\n"
+
+
+async def test_a_conflict_refuses_the_barrier_and_as_is_does_not(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write_there("main.py", "there\n")
+    sides.write("main.py", "here\n")
+    await sides.engine.sync()
+    with pytest.raises(RunError, match=r"main\.py"):
+        await sides.engine.barrier()
+    assert (await sides.engine.barrier(as_is=True)).force
