@@ -40,7 +40,7 @@ def init(options: argparse.Namespace) -> int:
 def name_of(destination: str) -> str:
     """A short name for `hosts.NAME`: the host's own, without user and port."""
     host = re.sub(r"^ssh://", "", destination).rpartition("@")[2]
-    host = host.strip("[]").partition("/")[0] if host.startswith("[") else re.split("[:/]", host)[0]
+    host = host[1:].partition("]")[0] if host.startswith("[") else re.split("[:/]", host)[0]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
     if not name:
         raise UsageError(

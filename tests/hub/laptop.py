@@ -1,0 +1,128 @@
+"""The laptop of a test: a project, the real command line, the hub that it starts, and its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from sidecar.hub import process
+from tests.servers.box import Box
+
+PATIENCE = 30.0
+
+COMMAND = [sys.executable, "-m", "sidecar"]
+
+
+class Laptop:
+    """Made by the fixtures below."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.project = home / "model"
+        self.project.mkdir()
+        self._hubs: set[int] = set()
+
+    def configure(self, text: str) -> None:
+        (self.project / "sidecar.local.toml").write_text(text)
+
+    def write(self, path: str, text: str) -> Path:
+        target = self.project / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        return target
+
+    def sidecar(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """A command to its end, without a terminal."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=cwd or self.project,
+            env={**os.environ, **(env or {})},
+            timeout=PATIENCE,
+            start_new_session=True,
+            check=False,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+
+    def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd or self.project,
+            start_new_session=True,
+        )
+
+    def hub_pid(self) -> int:
+        """Of the running hub; 0 where there is none."""
+        try:
+            connection, welcome = process.meet("rpc", "test", start=False)
+        except process.HubError:
+            return 0
+        connection.close()
+        self._hubs.add(welcome.pid)
+        return welcome.pid
+
+    @property
+    def log(self) -> str:
+        path = process.log_path()
+        return path.read_text() if path.exists() else ""
+
+    def end(self) -> None:
+        """Ends the hub, and waits until it is gone."""
+        pid = self.hub_pid()
+        if pid:
+            self.sidecar("hub", "stop", "--force", cwd=self.home)
+            until_gone(pid)
+
+
+def until_gone(pid: int) -> None:
+    """Waits for the end of a process that is not ours."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended, _, _ = select.select([descriptor], [], [], PATIENCE)
+        assert ended, f"process {pid} lives on"
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def laptop(isolated: Path) -> Iterator[Laptop]:
+    """A user with a project that has no configuration yet."""
+    laptop = Laptop(isolated)
+    yield laptop
+    laptop.end()
+    assert "bug of ours" not in laptop.log, laptop.log
+
+
+@pytest.fixture
+def connected(laptop: Laptop, box: Box) -> Laptop:
+    """A user whose project goes to the test's remote machine."""
+    return _to(laptop, box)
+
+
+def _to(laptop: Laptop, box: Box) -> Laptop:
+    laptop.configure(
+        f'[hosts.{box.alias}]\nssh = "{box.alias}"\npath = "~/model"\n'
+        f'transport = "{box.transport}"\n'
+    )
+    return laptop

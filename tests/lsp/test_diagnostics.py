@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from lsprotocol import types
+
+from sidecar import api
+from sidecar.lsp.diagnostics import Board
+
+
+class Editor:
+    """What an editor shows: the last diagnostics of each file."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, list[types.Diagnostic]] = {}
+        self.told = 0
+        self.board = Board(self._publish, lambda path, line: 7)
+
+    def _publish(self, params: types.PublishDiagnosticsParams) -> None:
+        self.told += 1
+        self.shown[params.uri] = list(params.diagnostics)
+
+    def messages(self, uri: str) -> list[str]:
+        return [one.message for one in self.shown.get(uri, [])]
+
+
+def frame(path: str, line: int, *, local: bool = True) -> api.Frame:
+    return api.Frame(path=path, line=line, name="step", local=local)
+
+
+def failed(*frames: api.Frame) -> api.Exited:
+    return api.Exited(job="j", host="gpu1", status=1, error="ValueError: no", frames=list(frames))
+
+
+def test_a_traceback_is_shown_at_its_innermost_frame_that_is_here() -> None:
+    editor = Editor()
+    editor.board.traceback(
+        failed(frame("/p/a.py", 3), frame("/p/b.py", 9), frame("/lib/x.py", 1, local=False))
+    )
+    assert list(editor.shown) == ["file:///p/b.py"]
+    (shown,) = editor.shown["file:///p/b.py"]
+    assert shown.message == "ValueError: no"
+    assert (shown.range.start.line, shown.range.end.character) == (8, 7)
+    (related,) = shown.related_information or []
+    assert (related.location.uri, related.location.range.start.line) == ("file:///p/a.py", 2)
+
+
+def test_the_next_run_takes_the_old_traceback_away() -> None:
+    editor = Editor()
+    editor.board.traceback(failed(frame("/p/a.py", 3)))
+    editor.board.traceback(None)
+    assert editor.messages("file:///p/a.py") == []
+
+
+def test_conflicts_and_tracebacks_of_one_file_stand_side_by_side() -> None:
+    editor = Editor()
+    note = api.PathNote(path="a.py", kind="conflict", text="changed on both sides")
+    editor.board.notes("/p", [note])
+    editor.board.traceback(failed(frame("/p/a.py", 3)))
+    assert len(editor.messages("file:///p/a.py")) == 2
+    editor.board.notes("/p", [])
+    assert editor.messages("file:///p/a.py") == ["ValueError: no"]
+
+
+def test_what_is_shown_already_is_not_told_again() -> None:
+    editor = Editor()
+    note = api.PathNote(path="a.py", kind="conflict", text="changed on both sides")
+    editor.board.notes("/p", [note])
+    editor.board.notes("/p", [note])
+    assert editor.told == 1
