@@ -15,12 +15,16 @@ the upload kept its 5.9 MB/s; with 20 ms and 100 Mbit/s, from 165 to 18 ms (idle
 
 How it moves::
 
-    bytes ▲            ┌─ doubles each round trip while that still brings more
-          │        ┌───┐
-          │      ┌─┘   └──────────────┐  ┌──────────── 1.25 × rate × least round trip
-          │    ┌─┘                    └──┘ ◄ every PROBE_EVERY seconds of work, half of it for
-          │  ──┘ START                       a round trip: the queue drains, and the round trip
-          └────────────────────────────────  is measured without it
+    bytes ▲         ┌─ doubles each round trip while that still brings more
+          │        ╱╲
+          │      ╱   ╲_______________    ________________ 1.25 × rate × least round trip
+          │    ╱                     │ ╱
+          │  ╱ START                 │╱ ◄ every PROBE_EVERY seconds of work, half of it for a
+          └──────────────────────────── round trip: the queue drains, and the way is measured
+
+What may be in flight grows by what is acknowledged (doubling each round trip), from half of a
+known credit on by a quarter of that, never at once: a burst would itself be the queue that a save
+then waits in. After a pause it begins at START again, for the same reason (TCP does the same).
 
 Both bulk lanes share one link and so one estimate. STREAMS goes first and is held back by its
 own bytes only; BULK by the bytes of both. So a reader of bulk that is slow does not stop streams.
@@ -103,6 +107,7 @@ class Credit:
         self._flying: Dict[int, Deque[_Sent]] = {lane: deque() for lane in LANES}
         self._delivered = 0
         self._delivered_at = 0.0
+        self._reached = START
         self._rate = _Extreme(max)
         self._least = _Extreme(min)
         self._measured_at = -1.0
@@ -117,27 +122,33 @@ class Credit:
 
     @property
     def limit(self) -> int:
-        """Bytes that may be unacknowledged."""
+        """Bytes that the line holds with a short queue, as far as is known."""
         rate, least = self._rate.value, self._least.value
         if rate < 0 or least < 0:
             return START
         if self._probing_since >= 0:
             gain = PROBE_GAIN
-        elif self._flat_rounds < ROUNDS_WITHOUT_GROWTH:
-            gain = STARTUP_GAIN
         else:
-            gain = GAIN
+            gain = GAIN if self._full else STARTUP_GAIN
         return max(FLOOR, int(gain * rate * least))
+
+    @property
+    def _full(self) -> bool:
+        """More in flight brought no more: the line's rate is known."""
+        return self._flat_rounds >= ROUNDS_WITHOUT_GROWTH
 
     def room(self, lane: int) -> int:
         """Bytes that may go out on that lane now. A frame may go out while this is positive."""
+        allowed = min(self.limit, self._reached)
         if lane == frames.STREAMS:
-            return self.limit - (self._sent[lane] - self._processed[lane])
-        return self.limit - self.unacknowledged
+            return allowed - (self._sent[lane] - self._processed[lane])
+        return allowed - self.unacknowledged
 
     def sent(self, lane: int, size: int, now: float, last: bool) -> None:
         """A frame of `size` bytes leaves. `last`: nothing waits behind it on any such lane."""
         if not self.unacknowledged:
+            if now - self._delivered_at > self._least.value:
+                self._reached = START
             self._delivered_at = now
             if self._measured_at < 0:
                 self._measured_at = now
@@ -161,7 +172,11 @@ class Credit:
                 "%d bytes of lane %d are acknowledged, between %d and %d were to be expected"
                 % (processed, lane, self._processed[lane], self._sent[lane])
             )
-        self._delivered += processed - self._processed[lane]
+        count = processed - self._processed[lane]
+        careful = self._full and self._reached >= self.limit // 2
+        growth = count // 4 if careful else count
+        self._reached = max(START, min(self._reached, self.limit) + growth)
+        self._delivered += count
         self._delivered_at = now
         self._processed[lane] = processed
         flying = self._flying[lane]

@@ -93,7 +93,7 @@ def unpack(packed: bytes) -> List[Entry]:
 
 
 def _entry(row: object) -> Entry:
-    if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str):
+    if isinstance(row, list) and len(row) == 2 and _is_name(row[0]):
         path, fields = row
         if fields is None:
             return path, None
@@ -105,6 +105,17 @@ def _entry(row: object) -> Entry:
         ):
             return path, Identity(*fields)
     raise PackError("an entry is malformed: %.80r" % (row,))
+
+
+def _is_name(value: object) -> bool:
+    """Whether a file system could hold it: text, or bytes that are no UTF-8 (PEP 383)."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 PART_LIMIT = 256 << 10
