@@ -22,6 +22,7 @@ from asyncssh.public_key import (
 from sidecar.errors import SidecarError
 from sidecar.questions import Choice, Person
 from sidecar.ssh import known_hosts
+from sidecar.ssh.deadline import within
 from sidecar.ssh.failures import FOREIGN, connect_error, no_answer, translate
 from sidecar.ssh.known_hosts import Known
 from sidecar.ssh.proxy_command import ProxyCommand
@@ -75,7 +76,7 @@ class Hop:
         """Ends it; what does not end by itself in `patience` seconds is cut."""
         self.connection.close()
         try:
-            await asyncio.wait_for(self.connection.wait_closed(), patience)
+            await within(patience, self.connection.wait_closed())
         except asyncio.TimeoutError:
             self.connection.abort()
             await self.connection.wait_closed()

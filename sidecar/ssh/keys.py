@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import asyncssh
 
+from sidecar.ssh.deadline import within
 from sidecar.ssh.resolved import Resolved
 
 AskPassphrase = Callable[[str, str], Awaitable[str | None]]
@@ -138,7 +139,7 @@ class Keyring:
             return []
         self._agent = asyncssh.SSHAgentClient(self._hop.agent)
         try:
-            return list(await asyncio.wait_for(self._agent.get_keys(), AGENT_WITHIN))
+            return list(await within(AGENT_WITHIN, self._agent.get_keys()))
         except (OSError, ValueError, asyncio.TimeoutError, asyncssh.Error) as problem:
             self.notes.append(f"the agent at {self._hop.agent} gave no keys ({problem})")
             return []

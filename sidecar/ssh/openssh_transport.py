@@ -17,6 +17,7 @@ from pathlib import Path
 from sidecar.config.places import runtime_dir
 from sidecar.errors import SidecarError
 from sidecar.ssh import complaints
+from sidecar.ssh.deadline import within
 from sidecar.ssh.failures import connect_error, disconnected
 from sidecar.ssh.last_words import LastWords
 from sidecar.ssh.resolve import configured_file, ssh_program
@@ -176,11 +177,12 @@ class OpensshTransport:
         return await _check(self._program, self._through_master(), self._target)
 
     def _through_master(self) -> Sequence[str]:
-        """Options that use the master and never make a connection of their own: if it is gone,
-        ssh would sign in anew, unasked. Without any method it cannot."""
+        """Options that use the master and never make a connection of their own: where it is gone
+        or dying, ssh would sign in anew, unasked. Without any method it cannot; and where its
+        socket is ours, a line that ends at once saves it the way there."""
         options = ["-o", "ControlMaster=no", "-o", "PreferredAuthentications=none"]
         if self._folder is not None:
-            options += ["-S", str(_socket(self._folder))]
+            options += ["-S", str(_socket(self._folder)), "-o", "ProxyCommand=false"]
         return options
 
     def _mark_gone(self, reason: str) -> None:
@@ -201,6 +203,8 @@ class OpensshTransport:
         words = self._words.text()
         complaint = complaints.classify(words)
         self._mark_gone(complaint.words if complaint else "ssh ended")
+        for process in list(self._processes):
+            process.close()
 
 
 class PipeProcess:
@@ -319,7 +323,7 @@ async def _until_ready(master: asyncio.subprocess.Process, target: Resolved) -> 
         while line := await master.stdout.readline():
             if line.strip() == READY.encode():
                 return
-        await asyncio.wait_for(asyncio.shield(listening), PATIENCE)
+        await within(PATIENCE, asyncio.shield(listening))
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -341,7 +345,7 @@ async def _check(program: str, options: Sequence[str], target: Resolved) -> bool
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        return await asyncio.wait_for(child.wait(), CHECK_WITHIN) == 0
+        return await within(CHECK_WITHIN, child.wait()) == 0
     except asyncio.TimeoutError:
         return False
     finally:
@@ -356,4 +360,4 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             stop()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(child.wait(), PATIENCE)
+            await within(PATIENCE, child.wait())

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 
+from sidecar.ssh.deadline import within
 from sidecar.ssh.last_words import LastWords
 
 # Time to end by itself after its line was closed, and again after it was told to.
@@ -59,7 +60,7 @@ class ProxyCommand:
     async def last_words(self) -> str:
         """What it said, once it is closed or has ended."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._listening), PATIENCE)
+            await within(PATIENCE, asyncio.shield(self._listening))
         return self._words.text().strip()
 
     async def close(self) -> None:
@@ -70,7 +71,7 @@ class ProxyCommand:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._child.pid, stop)
             try:
-                await asyncio.wait_for(self._child.wait(), PATIENCE)
+                await within(PATIENCE, self._child.wait())
                 break
             except asyncio.TimeoutError:
                 continue

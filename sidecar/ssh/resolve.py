@@ -21,6 +21,7 @@ import asyncssh
 from asyncssh.config import SSHClientConfig
 
 from sidecar.errors import ConnectError
+from sidecar.ssh.deadline import within
 from sidecar.ssh.destination import Destination, parse_destination
 from sidecar.ssh.last_words import escaped
 from sidecar.ssh.resolved import Resolved, build, parse_options
@@ -92,7 +93,7 @@ async def _ask(program: str, file: str, destination: Destination) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        printed, complaint = await asyncio.wait_for(child.communicate(), ANSWER_WITHIN)
+        printed, complaint = await within(ANSWER_WITHIN, child.communicate())
     except asyncio.TimeoutError:
         raise _bad_config(
             f"`ssh -G {destination.name}` gave no answer within {ANSWER_WITHIN:.0f} s",

@@ -53,9 +53,7 @@ async def connect(hop: Resolved) -> socket.socket:
         raise no_such_host(hop, why) from problem
     addresses = _interleaved([(info[0], info[4]) for info in found])
     try:
-        return await asyncio.wait_for(_race(hop, addresses), hop.connect_timeout)
-    except asyncio.TimeoutError as problem:
-        raise no_answer(hop, hop.connect_timeout) from problem
+        return await _race(hop, addresses)
     except OSError as problem:
         raise translate(problem, hop) from problem
 
@@ -71,6 +69,8 @@ def _interleaved(found: Sequence[tuple[int, Address]]) -> list[tuple[int, Addres
 
 async def _race(hop: Resolved, addresses: Sequence[tuple[int, Address]]) -> socket.socket:
     """The first socket that connects; the others are closed. The first failure, if all fail."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + hop.connect_timeout
     waiting = list(addresses)
     trying: set[asyncio.Task[socket.socket]] = set()
     first_failure: BaseException | None = None
@@ -80,9 +80,11 @@ async def _race(hop: Resolved, addresses: Sequence[tuple[int, Address]]) -> sock
                 trying.add(asyncio.create_task(_try(hop, *waiting.pop(0))))
             done, trying = await asyncio.wait(
                 trying,
-                timeout=HEAD_START if waiting else None,
+                timeout=HEAD_START if waiting else max(deadline - loop.time(), 0),
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            if not done and loop.time() >= deadline:
+                raise no_answer(hop, hop.connect_timeout)
             # Two may be done at once: the first good one wins, the rest is closed below.
             for task in done:
                 if task.exception() is None:

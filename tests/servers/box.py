@@ -89,6 +89,7 @@ class Box:
 
     def fresh(self) -> None:
         """As at the start: nothing in the home, the line up, the right host key known."""
+        self.line.on_accept = None
         self.line.flow()
         self.line.cut()
         for entry in self.home.iterdir():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from tests.servers.loop_thread import LoopThread
 
@@ -22,6 +23,8 @@ class Relay:
         self._flowing = asyncio.Event()
         self.accepted = 0
         """Connections ever taken."""
+        self.on_accept: Callable[[], object] | None = None
+        """Called for each of them, in the thread of the servers."""
         self.port = 0
         self._server = thread.call(self._listen())
 
@@ -53,6 +56,8 @@ class Relay:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        if self.on_accept is not None:
+            self.on_accept()
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
