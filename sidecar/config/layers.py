@@ -7,6 +7,7 @@ and layers can be merged key by key. Lists and `env` are leaves: a later layer r
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 import sys
@@ -205,6 +206,7 @@ def _leaves(
             yield key, hint, value
 
 
+@functools.cache
 def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
     hints = typing.get_type_hints(struct, include_extras=True)
     return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +35,7 @@ class Value(NamedTuple):
     withheld: bool = False
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A whole configuration and where each part of it comes from.
 
     Attributes:
@@ -49,8 +47,8 @@ class Loaded:
     project: Project | None
     config: Config
     origins: dict[str, str]
-    untrusted: list[str] = field(default_factory=list)
-    _withheld: dict[Key, Setting] = field(default_factory=dict)
+    untrusted: list[str] = []
+    _withheld: dict[Key, Setting] = {}
 
     @property
     def host_names(self) -> list[str]:
