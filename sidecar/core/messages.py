@@ -57,7 +57,7 @@ class Bye(NamedTuple):
 
 
 class Modules(NamedTuple):
-    """To the agent, once: the rest of its own code (agent/loader.py)."""
+    """To the agent: more of its own code (agent/loader.py)."""
 
     body: bytes
 

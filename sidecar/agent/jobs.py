@@ -1,0 +1,368 @@
+"""Jobs: starts them, shows their output, hands on what they are sent.
+
+A job belongs to its supervisor, not to this agent (supervisor.py): everything here can be done as
+well by the next agent, from the job's folder and socket. So nothing is kept but connections.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import signal
+import threading
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from sidecar.agent import attachment, control, detach, joblog, machine, process, records, tail
+from sidecar.agent.failure import Failure
+from sidecar.agent.outbox import LinkClosed
+from sidecar.agent.supervisor import Spec
+from sidecar.core import identity, paths
+from sidecar.core import messages as m
+
+MOST_JOBS = 500
+LIST_BYTES = 700 << 10
+"""A list of jobs is one message; older ones are left out of it."""
+
+Send = Callable[..., None]
+Verdict = Optional[Tuple[str, List[identity.Entry]]]
+"""Of the barrier: why the run may not start ("" if it may) and what differs. None: the barrier
+could not be asked, and whoever asked has said so."""
+
+
+class Jobs:
+    """Handles the messages in TYPES. `handle` waits for nothing but the disk; Input and Resize
+    not even for that.
+
+    Args:
+        send: takes a message and a lane, from any thread.
+        state: this machine's state folder.
+        files: gives the barrier and the roots' folders (agent/roots.py).
+    """
+
+    TYPES = (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs)
+
+    def __init__(self, send: Send, state: str, files: Any) -> None:
+        self._send, self._state, self._files = send, state, files
+        self._here = machine.here()
+        self._lock = threading.RLock()
+        self._tails: Dict[str, tail.Tail] = {}
+        self._attachments: Dict[str, attachment.Attachment] = {}
+        self._signals: Dict[int, attachment.Attachment] = {}
+
+    def handle(self, message: Any) -> None:
+        try:
+            if isinstance(message, m.Run):
+                self._run(message)
+            elif isinstance(message, m.Tail):
+                self._tail(message.job, message.offset)
+                self._send(m.Done(message.id))
+            elif isinstance(message, m.Untail):
+                self._untail(message.job)
+                self._let_go(message.job)
+            elif isinstance(message, m.Input):
+                self._say(message.job, "input", message.offset, message.eof, body=message.body)
+            elif isinstance(message, m.Resize):
+                self._say(message.job, "resize", message.rows, message.columns)
+            elif isinstance(message, m.Signal):
+                self._signal(message)
+            elif isinstance(message, m.Jobs):
+                self._send(m.JobList(message.id, self._list()))
+        except Failure as error:
+            self._fail(message.id, error)
+
+    def close(self) -> None:
+        """Lets go of all jobs; they run on."""
+        with self._lock:
+            tails = list(self._tails.values())
+            for job in list(self._tails):
+                self._untail(job)
+            for job in list(self._attachments):
+                self._let_go(job)
+        for one in tails:
+            one.join(1.0)
+
+    # --- starting -------------------------------------------------------------------------------
+
+    def _run(self, run: m.Run) -> None:
+        """The supervisor comes up while the barrier is asked, and gets its task behind it."""
+        folder = self._folder(run.job)
+        if not run.argv or not run.argv[0]:
+            raise Failure("usage", "The run names no program", "", "name one")
+        if os.path.lexists(folder):
+            self._answer_again(run, folder)
+            return
+        os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)
+        verdict: queue.Queue[Verdict] = queue.Queue()
+        starter = threading.Thread(
+            target=self._start, args=(run, folder, verdict), name="run %s" % run.job, daemon=True
+        )
+        starter.start()
+        try:
+            self._files.barrier(
+                run.root,
+                run.after,
+                run.digest,
+                run.force,
+                lambda why, entries: verdict.put((why, entries)),
+            )
+        except BaseException:
+            verdict.put(None)
+            raise
+
+    def _answer_again(self, run: m.Run, folder: str) -> None:
+        """The same run, sent again by somebody who did not hear its answer."""
+        record = self._record(folder)
+        if record.argv != run.argv:
+            raise Failure("exists", "There is another job with the id %s" % run.job)
+        self._send(m.Started(run.id, run.job, record.process.pid))
+        if run.tail:
+            self._tail(run.job, 0)
+
+    def _start(self, run: m.Run, folder: str, verdict: "queue.Queue[Verdict]") -> None:
+        try:
+            waiting = detach.Supervisor(run.job)
+            try:
+                found = verdict.get()
+                if found is None:
+                    return
+                why, entries = found
+                if why:
+                    self._send(m.RunRefused(run.id, run.job, why, identity.pack(entries)))
+                    return
+                answer = waiting.run(self._spec(run, folder))
+            finally:
+                waiting.dismiss()
+            if "pid" not in answer:
+                raise Failure(answer["code"], answer["what"], answer["why"], answer["fix"])
+            self._send(m.Started(run.id, run.job, answer["pid"]))
+            if run.tail:
+                self._tail(run.job, 0)
+        except LinkClosed:
+            return  # the job runs all the same, and is found by whoever comes next
+        except Failure as error:
+            self._fail(run.id, error)
+        except (detach.DetachError, OSError) as error:
+            self._fail(run.id, Failure("start-failed", "The job cannot be started", str(error)))
+
+    def _spec(self, run: m.Run, folder: str) -> Spec:
+        """What the supervisor is told.
+
+        Raises:
+            Failure: there is no such folder to run in.
+        """
+        cwd = self._working_directory(run)
+        return Spec(
+            job=run.job,
+            folder=folder,
+            socket=hashlib.blake2b(
+                folder.encode("utf-8", "surrogateescape"), digest_size=8
+            ).hexdigest()
+            + ".sock",
+            argv=run.argv,
+            env=environment(run),
+            variables=sorted(run.env),
+            cwd=cwd,
+            rows=run.rows,
+            columns=run.columns,
+            notes=run.record,
+        )
+
+    def _working_directory(self, run: m.Run) -> str:
+        cwd = run.cwd
+        if not os.path.isabs(cwd):
+            if cwd:
+                try:
+                    paths.check(cwd)
+                except paths.PathError as error:
+                    raise Failure(
+                        "no-such-folder", "Nothing can run in %s" % cwd, str(error)
+                    ) from None
+            cwd = os.path.join(self._files.folder(run.root), cwd)
+        raw = cwd.encode("utf-8", "surrogateescape")
+        if not os.path.isdir(raw):
+            reason = "it is not a folder" if os.path.lexists(raw) else "it does not exist there"
+            failed = process.no_such_folder(cwd, reason)
+            raise Failure(failed.code, failed.what, failed.why, failed.fix)
+        return os.path.join(cwd, "").rstrip("/") or "/"
+
+    # --- output, input, signals -----------------------------------------------------------------
+
+    def _tail(self, job: str, offset: int) -> None:
+        folder = self._folder(job)
+        self._record(folder)
+        with self._lock:
+            self._untail(job)
+            try:
+                one = tail.Tail(job, folder, offset, self._send, lambda: self._attach(job, folder))
+            except joblog.LogError as error:
+                raise Failure(
+                    "no-such-output", "The output of %s cannot be shown" % job, str(error)
+                ) from None
+            self._tails[job] = one
+            known = self._attachments.get(job)
+            if known is None:
+                self._attach(job, folder)
+            elif known.taken is not None:
+                self._tell(m.Taken(job, known.taken))
+            one.start()
+
+    def _untail(self, job: str) -> None:
+        with self._lock:
+            one = self._tails.pop(job, None)
+            if one is not None:
+                one.stop()
+
+    def _let_go(self, job: str) -> None:
+        with self._lock:
+            attached = self._attachments.pop(job, None)
+        if attached is not None:
+            attached.close()
+
+    def _say(self, job: str, name: str, *values: Any, body: bytes = b"") -> None:
+        """To the job's supervisor, if it is attached: what is lost otherwise, its sender keeps
+        (Taken)."""
+        # Without the lock, under which somebody may just wait for a supervisor.
+        attached = self._attachments.get(job)
+        if attached is not None:
+            attached.say(name, *values, body=body)
+
+    def _signal(self, message: m.Signal) -> None:
+        folder = self._folder(message.job)
+        record, state = records.refreshed(folder, self._here)
+        if state == records.EXITED:
+            raise Failure("over", "Job %s has ended already" % message.job)
+        if state == records.ELSEWHERE:
+            raise Failure(
+                "elsewhere",
+                "Job %s runs on %s, not here" % (message.job, record.host),
+                "this is %s" % os.uname().nodename,
+                "stop it from there",
+            )
+        attached = self._attach(message.job, folder)
+        if attached is not None:
+            with self._lock:
+                self._signals[message.id] = attached
+            if attached.say("signal", message.id, message.name):
+                return
+            with self._lock:
+                if self._signals.pop(message.id, None) is None:
+                    return  # answered already
+        # Nobody owns it any more, or nobody answers: the process itself can still be told.
+        self._signal_directly(record, message.name)
+        self._send(m.Done(message.id))
+
+    def _signal_directly(self, record: records.Record, name: str) -> None:
+        number = getattr(signal, "SIG" + name, None)
+        if not isinstance(number, signal.Signals):
+            raise Failure("usage", "There is no signal %.20r on this machine" % name)
+        if record.place != self._here or not record.process.alive():
+            raise Failure("over", "Job %s is not running any more" % record.id)
+        try:
+            os.killpg(record.process.pid, number)
+        except OSError as error:
+            raise Failure("system", "Job %s was not signalled" % record.id, str(error)) from None
+
+    def _attach(self, job: str, folder: str) -> Optional[attachment.Attachment]:
+        """The connection to the job's supervisor, made if there is none; None where there is
+        nobody to connect to."""
+        with self._lock:
+            attached = self._attachments.get(job)
+            if attached is not None:
+                return attached
+            try:
+                record, state = records.refreshed(folder, self._here)
+                if state != records.RUNNING:
+                    return None
+                attached = attachment.Attachment(
+                    record,
+                    lambda offset: self._tell(m.Taken(job, offset)),
+                    self._signalled,
+                    lambda gone: self._detached(job, gone),
+                )
+            except (OSError, control.ControlError, records.RecordError):
+                return None
+            self._attachments[job] = attached
+            # Only now, for whoever hears of it sends input at once.
+            attached.start()
+            return attached
+
+    def _signalled(self, tag: int, problem: str) -> None:
+        with self._lock:
+            if self._signals.pop(tag, None) is None:
+                return
+        if problem:
+            self._tell(m.Fail(tag, "not-signalled", "The signal was not sent", problem))
+        else:
+            self._tell(m.Done(tag))
+
+    def _detached(self, job: str, gone: attachment.Attachment) -> None:
+        with self._lock:
+            if self._attachments.get(job) is gone:
+                del self._attachments[job]
+            tags = [tag for tag, attached in self._signals.items() if attached is gone]
+            for tag in tags:
+                del self._signals[tag]
+        for tag in tags:
+            # It ends when the job does: most likely the signal did just that.
+            self._tell(m.Done(tag))
+
+    # --- what is there --------------------------------------------------------------------------
+
+    def _list(self) -> bytes:
+        described: List[Dict[str, Any]] = []
+        size = 0
+        for folder in records.newest(self._state, MOST_JOBS):
+            try:
+                record, state = records.refreshed(folder, self._here)
+            except records.RecordError:
+                continue  # being made, or of a later version
+            one = records.describe(record, state)
+            size += len(json.dumps(one))
+            if size > LIST_BYTES:
+                break
+            described.append(one)
+        described.sort(key=lambda one: float(one["started"]), reverse=True)
+        return json.dumps(described, separators=(",", ":")).encode("ascii")
+
+    def _folder(self, job: str) -> str:
+        try:
+            return records.folder(self._state, job)
+        except records.RecordError as error:
+            raise Failure("no-such-job", "There is no such job", str(error)) from None
+
+    def _record(self, folder: str) -> records.Record:
+        try:
+            return records.read(folder)
+        except records.RecordError as error:
+            raise Failure(
+                "no-such-job", "Job %s is not known" % os.path.basename(folder), str(error)
+            ) from None
+
+    def _fail(self, request: int, error: Failure) -> None:
+        self._tell(m.Fail(request, error.code, error.what, error.why, error.fix))
+
+    def _tell(self, message: m.Message) -> None:
+        try:
+            self._send(message)
+        except LinkClosed:
+            pass  # nobody is there to be told
+
+
+def environment(run: m.Run) -> Dict[str, str]:
+    """The job's environment: the agent's own, what the run sets, and few things of ours.
+
+    Python buffers its output by the block where it goes to a pipe, here as on the laptop; but
+    here somebody watches it. So PYTHONUNBUFFERED is set for an interpreter without a terminal,
+    unless the person has set it, be it to nothing.
+    """
+    env = {
+        name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+        for name, value in os.environb.items()
+    }
+    env.update(run.env)
+    env["SIDECAR_JOB"] = run.job
+    if run.rows > 0 and run.columns > 0:
+        env.setdefault("TERM", "xterm-256color")
+    elif os.path.basename(run.argv[0]).startswith("python"):
+        env.setdefault("PYTHONUNBUFFERED", "1")
+    return env
