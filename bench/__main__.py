@@ -3,44 +3,83 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
-import time
+from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import sidecar
-from bench import figures, world
+from bench import large, overtake, run, save
+from bench.figures import Figure, table
+from bench.line import Line, possible
 
-NAMES = ("save", "run", "large")
+RESULTS = Path(__file__).with_name("results")
+
+LINES = {"20 ms": (10.0, 100.0), "80 ms": (40.0, 50.0)}
+"""Round trips, with one-way delay in ms and the rate in Mbit/s."""
+
+Measure = Callable[[Line | None, str], list[Figure]]
+
+MEASUREMENTS: dict[str, tuple[Measure, tuple[str, ...]]] = {
+    "save": (save.measure, ("loopback", "20 ms", "80 ms")),
+    "run": (run.measure, ("loopback", "80 ms")),
+    "large": (large.measure, ("loopback",)),
+    "overtake": (overtake.measure, ("80 ms",)),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measures the whole way on this machine.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    wanted = parser.parse_args().names or NAMES
-    unknown = set(wanted) - set(NAMES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    unknown = set(names) - set(MEASUREMENTS)
     if unknown:
-        parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    python = platform.python_version()
-    print(f"sidecar {sidecar.__version__}, Python {python}, {machine}; real sshd on loopback")
-    results: dict[str, object] = {"machine": machine, "python": python}
-    for name in wanted:
-        module = importlib.import_module(f"bench.{name}")
-        print(f"\n{name}: {module.measure.__doc__.split(':')[0].split('.')[0]}", flush=True)
-        with world.world() as made:
-            found = module.measure(made)
-        print(figures.table(found), flush=True)
-        results[name] = [one._asdict() for one in found]
-    folder = Path(__file__).with_name("results")
-    folder.mkdir(exist_ok=True)
-    kept = folder / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    kept.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(f"\nKept in {kept.relative_to(Path.cwd()) if kept.is_relative_to(Path.cwd()) else kept}")
+        parser.error(f"no measurement {', '.join(sorted(unknown))}")
+    figures: list[Figure] = []
+    machine = _machine()
+    print(", ".join(machine.values()))
+    for name in names:
+        measure, lines = MEASUREMENTS[name]
+        for line in lines:
+            if line != "loopback" and not possible():
+                print(f"\n{name}, {line}: left out, a line with a delay needs root and Linux")
+                continue
+            found = _measured(measure, line)
+            print(f"\n{table(found)}", flush=True)
+            figures += found
+    RESULTS.mkdir(exist_ok=True)
+    now = datetime.now(timezone.utc)
+    result = {
+        "when": now.isoformat(timespec="seconds"),
+        "machine": machine,
+        "figures": [figure._asdict() for figure in figures],
+    }
+    path = RESULTS / f"{now:%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"\nkept in {path}")
     return 0
+
+
+def _measured(measure: Measure, line: str) -> list[Figure]:
+    if line == "loopback":
+        return measure(None, line)
+    with Line(*LINES[line]) as made:
+        return measure(made, line)
+
+
+def _machine() -> dict[str, str]:
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
+    return {
+        "sidecar": f"sidecar {sidecar.__version__}",
+        "system": platform.platform(),
+        "cores": f"{os.cpu_count()} cores",
+        "python": f"Python {platform.python_version()}",
+        "ssh": ssh.strip(),
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a measurement yields, and how it is printed."""
+"""Figures: what was measured, as a median and its spread, and how they are shown."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One line of the table. `unit`: "ms", "s" or "bytes"."""
+    """`p95` is the 95th percentile; with few samples the largest."""
 
     name: str
-    value: float
     unit: str
+    median: float
+    p95: float
+    samples: int
 
 
-def spread(name: str, seconds: Sequence[float]) -> list[Figure]:
-    """Median, 95th percentile and worst of many times."""
-    ordered = sorted(seconds)
-    worst = ordered[-1]
-    high = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
-    return [
-        Figure(f"{name}, median", statistics.median(ordered) * 1000, "ms"),
-        Figure(f"{name}, 95 %", high * 1000, "ms"),
-        Figure(f"{name}, worst of {len(ordered)}", worst * 1000, "ms"),
-    ]
+def spread(name: str, samples: Sequence[float], unit: str) -> Figure:
+    ordered = sorted(samples)
+    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    return Figure(name, unit, statistics.median(ordered), p95, len(ordered))
+
+
+def single(name: str, value: float, unit: str) -> Figure:
+    return Figure(name, unit, value, value, 1)
 
 
 def table(figures: Sequence[Figure]) -> str:
     width = max(len(figure.name) for figure in figures)
-    return "\n".join(f"  {one.name:<{width}}  {_shown(one)}" for one in figures)
+    lines = [f"{'':<{width}}  {'median':>12}  {'p95':>12}  {'n':>4}"]
+    for one in figures:
+        median, p95 = _shown(one.median, one.unit), _shown(one.p95, one.unit)
+        lines.append(f"{one.name:<{width}}  {median:>12}  {p95:>12}  {one.samples:>4}")
+    return "\n".join(lines)
 
 
-def _shown(figure: Figure) -> str:
-    if figure.unit == "bytes":
-        return f"{figure.value:>12,.0f} bytes"
-    return f"{figure.value:>12.1f} {figure.unit}"
+def _shown(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{value:,.0f} B"
+    return f"{value:,.1f} {unit}"

@@ -1,39 +1,48 @@
-"""A large file of which little changed: what goes over the wire, and how long it takes."""
+"""A file of 256 MB, edited: bytes on the wire and time, for 1 KB overwritten in its middle and for
+100 bytes inserted at its front."""
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
 
-from bench.figures import Figure
-from bench.world import World
+from bench.figures import Figure, single
+from bench.line import Line
+from bench.remote import remote
 from sidecar.demo.editor import Editor
 
-SIZE = 256 << 20
+SIZE = 256 * 1024 * 1024
 
 
-def measure(world: World) -> list[Figure]:
-    """256 MB without structure: 1 KB overwritten in its middle; then 100 bytes put in front."""
-    path = world.write("data.bin", random.Random(2).randbytes(SIZE))
-    began = time.perf_counter()
-    editor = world.open()
-    figures = [Figure("256 MB, first sync", time.perf_counter() - began, "s")]
-    with path.open("r+b") as file:
-        file.seek(SIZE // 2)
-        file.write(os.urandom(1024))
-    figures += _saved(world, editor, path, "256 MB, 1 KB changed in the middle")
-    path.write_bytes(os.urandom(100) + path.read_bytes())
-    figures += _saved(world, editor, path, "256 MB, 100 bytes put in front")
+def measure(line: Line | None, name: str) -> list[Figure]:
+    figures: list[Figure] = []
+    with remote(line) as box:
+        path = box.project / "data.bin"
+        content = bytearray(random.Random(3).randbytes(SIZE))
+        path.write_bytes(content)
+        editor = Editor(box.project, box.environ, box.prefix)
+        try:
+            editor.open()
+            editor.wait_for("sidecar/didChangeStatus", lambda health: health["state"] == "ready")
+            content[SIZE // 2 : SIZE // 2 + 1024] = random.Random(4).randbytes(1024)
+            figures += _save(editor, path, content, box.there, f"1 KB overwritten, {name}")
+            content[:0] = random.Random(5).randbytes(100)
+            figures += _save(editor, path, content, box.there, f"100 B in front, {name}")
+        finally:
+            editor.close()
     return figures
 
 
-def _saved(world: World, editor: Editor, path: Path, name: str) -> list[Figure]:
+def _save(editor: Editor, path: Path, content: bytearray, there: Path, name: str) -> list[Figure]:
+    path.write_bytes(content)
     began = time.perf_counter()
     editor.save(path)
-    told = editor.wait_for("sidecar/synced", lambda one: path.name in one["paths"])
-    seconds = time.perf_counter() - began
-    if (world.remote / path.name).read_bytes() != path.read_bytes():
-        raise RuntimeError(f"{name}: the remote has something else")
-    return [Figure(name, seconds, "s"), Figure(f"{name}, sent", told["bytesSent"], "bytes")]
+    synced = editor.wait_for("sidecar/synced", lambda synced: path.name in synced["paths"])
+    took = (time.perf_counter() - began) * 1000
+    if (there / path.name).read_bytes() != content:
+        raise RuntimeError("what arrived is not what was saved")
+    return [
+        single(f"256 MB, {name}: on the wire", synced["bytesSent"], "bytes"),
+        single(f"256 MB, {name}: save → answer", took, "ms"),
+    ]

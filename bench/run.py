@@ -1,34 +1,53 @@
-"""Save → first output: how soon a run of what was just saved says something."""
+"""Save → first output: how soon a run of what was just saved says something, beside `ssh HOST
+python` over a ControlMaster in the same run."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from bench.figures import Figure, spread
-from bench.world import World
+from bench.line import Line
+from bench.remote import HOST, remote
+from sidecar.demo.editor import Editor
 
-RUNS = 20
 
-
-def measure(world: World) -> list[Figure]:
-    """A one-line program, saved and run right behind the save. A bare interpreter's start is in
-    it."""
-    path = world.write("hello.py", b"print(0)\n")
-    editor = world.open()
-    times = []
-    for number in range(1, RUNS + 1):
-        path.write_bytes(b"print(%d)\n" % number)
-        began = time.perf_counter()
-        editor.save(path)
-        job = editor.request("sidecar/run", {"project": str(world.project), "target": str(path)})
-        output = editor.wait_for("sidecar/output", _of(job["job"]))
-        times.append(time.perf_counter() - began)
-        if output["data"].strip() != str(number):
-            raise RuntimeError(f"stale code ran: {output['data']!r} instead of {number}")
-        editor.wait_for("sidecar/exited", _of(job["job"]))
-    return spread("save → first output of a run", times)
+def measure(line: Line | None, name: str, rounds: int = 20) -> list[Figure]:
+    """A one-line program, saved and run right behind the save; an interpreter's start is in it."""
+    with remote(line) as box:
+        path = box.project / "hello.py"
+        path.write_text("print(0)\n")
+        editor = Editor(box.project, box.environ, box.prefix)
+        ours = []
+        try:
+            editor.open()
+            editor.wait_for("sidecar/didChangeStatus", lambda health: health["state"] == "ready")
+            for number in range(1, rounds + 1):
+                path.write_text(f"print({number})\n")
+                began = time.perf_counter()
+                editor.save(path)
+                job = editor.request("sidecar/run", {"target": str(path)})["job"]
+                output = editor.wait_for("sidecar/output", _of(job))
+                ours.append((time.perf_counter() - began) * 1000)
+                if output["data"].strip() != str(number):
+                    raise RuntimeError(f"stale code ran: {output['data']!r}, not {number}")
+                editor.wait_for("sidecar/exited", _of(job))
+        finally:
+            editor.close()
+        with box.master() as ssh:
+            command = [*box.prefix, *ssh.split(), HOST, sys.executable, "project/hello.py"]
+            theirs = []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                subprocess.run(command, env=box.environ, check=True, capture_output=True)
+                theirs.append((time.perf_counter() - began) * 1000)
+    return [
+        spread(f"save → first output, {name}: sidecar", ours, "ms"),
+        spread(f"run alone, {name}: ssh over a ControlMaster", theirs, "ms"),
+    ]
 
 
 def _of(job: str) -> Callable[[dict[str, Any]], bool]:

@@ -1,0 +1,139 @@
+"""A real sshd as the remote, on loopback or at the end of a line, and a laptop's folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench.line import THERE, Line
+
+HOST = "box"
+
+SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+
+
+class Remote:
+    """Made by `remote`.
+
+    Attributes:
+        prefix: what a command of the laptop's side is put behind.
+        environ: for commands of the laptop's side.
+        project: the project's folder here; empty but for its configuration.
+        there: the same on the remote.
+    """
+
+    def __init__(self, folder: Path, prefix: Sequence[str], address: str, port: int) -> None:
+        self.folder, self.prefix = folder, list(prefix)
+        self.project, self.home = folder / "laptop" / "project", folder / "home"
+        self.there = self.home / "project"
+        for each in (self.project, self.home, folder / "keys"):
+            each.mkdir(parents=True)
+        self.runtime = tempfile.mkdtemp(prefix="sc-bench-")
+        keys = folder / "keys"
+        for name in ("host", "id"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)]
+            subprocess.run(command, check=True)
+        self.ssh_config = keys / "config"
+        known_hosts = keys / "known_hosts"
+        public = (keys / "host.pub").read_text()
+        known_hosts.write_text(f"[{address}]:{port} {public}")
+        self.ssh_config.write_text(
+            f"Host {HOST}\n  HostName {address}\n  Port {port}\n"
+            f"  IdentityFile {keys / 'id'}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+            f"  UserKnownHostsFile {known_hosts}\n"
+        )
+        (self.project / "sidecar.local.toml").write_text(
+            f'host = "{HOST}"\n\n[hosts.{HOST}]\npath = "~/project"\npython = "{sys.executable}"\n'
+        )
+        self.environ = {
+            **os.environ,
+            "SIDECAR_SSH_CONFIG": str(self.ssh_config),
+            "SIDECAR_STATE_DIR": str(folder / "state"),
+            "SIDECAR_CONFIG_DIR": str(folder / "config"),
+            "SIDECAR_RUNTIME_DIR": self.runtime,
+        }
+
+    def run(self, *command: str | Path) -> str:
+        """A command on the laptop's side; its output."""
+        done = subprocess.run(
+            [*self.prefix, *map(str, command)],
+            env=self.environ,
+            cwd=self.project,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    @contextlib.contextmanager
+    def master(self) -> Iterator[str]:
+        """An OpenSSH ControlMaster that stands; yields the ssh command that uses it."""
+        path = f"{self.runtime}/cm"
+        ssh = f"ssh -F {self.ssh_config} -o ControlPath={path}"
+        command = [*self.prefix, *ssh.split(), "-o", "ControlMaster=yes", "-N", HOST]
+        master = subprocess.Popen(command, env=self.environ)
+        try:
+            _wait_until(lambda: os.path.exists(path), "the ControlMaster")
+            yield ssh
+        finally:
+            master.terminate()
+            master.wait()
+
+
+@contextlib.contextmanager
+def remote(line: Line | None = None) -> Iterator[Remote]:
+    """A remote from entering to leaving; nothing is left of it.
+
+    Args:
+        line: where it is at the far end of; None: on loopback.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sidecar-bench-"))
+    here = line.within(line.here) if line else []
+    far = line.within(line.there) if line else []
+    address, port = (THERE, 2222) if line else ("127.0.0.1", _free_port())
+    made = Remote(folder, here, address, port)
+    sshd_config = folder / "keys" / "sshd_config"
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    sshd_config.write_text(
+        f"Port {port}\nListenAddress {address}\nHostKey {folder}/keys/host\nPidFile none\n"
+        f"AuthorizedKeysFile {folder}/keys/id.pub\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PermitRootLogin prohibit-password\n"
+        'ForceCommand cd && eval "$SSH_ORIGINAL_COMMAND"\n'
+        f'SetEnv "HOME={made.home}" "PATH={path}"\n'
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    log = (folder / "sshd.log").open("wb")
+    server = subprocess.Popen([*far, SSHD, "-D", "-e", "-f", str(sshd_config)], stderr=log)
+    try:
+        _wait_until(lambda: b"listening" in (folder / "sshd.log").read_bytes(), "sshd")
+        yield made
+    finally:
+        server.terminate()
+        server.wait()
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made.runtime, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} does not come up")
+        time.sleep(0.01)
