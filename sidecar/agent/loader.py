@@ -1,9 +1,10 @@
 """The agent's modules, imported from memory.
 
 The first stage runs this file's text as the module `sidecar.agent.loader` and calls `install` with
-the sources of part one and the names of part two. An import of a module that is announced waits
-for it, so that the agent can work before all of it has arrived; whoever receives part two must
-therefore never wait itself (main.py's reader imports nothing late).
+the sources of part one and the names of the others, which come by `add`. The agent works before all
+of it has arrived: whoever imports a module of a later part calls `wait` before. (The import itself
+must not wait: it would hold the interpreter's import lock, and whoever receives the rest may need
+that.)
 
 Who starts another process that needs our modules (the supervisor of a job) hands them on without
 touching the disk: give the child `sources()`, the text of this module among them, and let it do
@@ -18,6 +19,7 @@ what `first.begin` does::
 On the laptop, and in tests, nothing is installed; `sources` then reads the files of the package.
 """
 
+import importlib
 import sys
 import threading
 from importlib.machinery import ModuleSpec
@@ -37,27 +39,27 @@ class _MemoryImporter:
 
     def __init__(self, sources: Dict[str, str], later: Iterable[str]) -> None:
         self.sources = dict(sources)
-        self._later = set(later)
-        self._complete = threading.Event()
-        if not self._later:
-            self._complete.set()
+        self.later = tuple(later)
+        self._arrived = threading.Condition()
 
     def add(self, sources: Dict[str, str]) -> None:
-        self.sources.update(sources)
-        self._complete.set()
+        with self._arrived:
+            self.sources.update(sources)
+            self._arrived.notify_all()
 
-    def wait(self) -> Dict[str, str]:
-        if not self._complete.wait(PATIENCE):
-            raise ImportError("the rest of the agent did not arrive in %d s" % PATIENCE)
-        return self.sources
+    def wait(self, names: Sequence[str]) -> None:
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self.has(names), PATIENCE):
+                raise ImportError("the rest of the agent did not arrive in %d s" % PATIENCE)
+
+    def has(self, names: Sequence[str]) -> bool:
+        return all(name in self.sources for name in names)
 
     def find_spec(
         self, name: str, path: Optional[Sequence[Any]], target: Optional[ModuleType] = None
     ) -> Optional[ModuleSpec]:
         if name.partition(".")[0] != "sidecar":
             return None
-        if name not in self.sources and name in self._later:
-            self.wait()
         loader: Any = self
         if name in PACKAGES:
             return ModuleSpec(name, loader, is_package=True)
@@ -91,17 +93,36 @@ def install(sources: Dict[str, str], later: Iterable[str] = ()) -> None:
 
     Args:
         sources: module name to source text.
-        later: names of modules that will come by `add`.
+        later: names of modules that will come by `add`, before those that import them.
     """
     global _importer
     _importer = _MemoryImporter(sources, later)
     sys.meta_path.insert(0, _importer)
 
 
-def add(sources: Dict[str, str]) -> None:
-    """The announced modules have come."""
+def add(sources: Dict[str, str]) -> bool:
+    """Announced modules have come. Returns whether these were the last."""
+    if _importer is None:
+        return False
+    _importer.add(sources)
+    return _importer.has(_importer.later)
+
+
+def wait(name: str) -> None:
+    """Returns when that module, and so all that it imports, can be imported.
+
+    Raises:
+        ImportError: it did not come.
+    """
     if _importer is not None:
-        _importer.add(sources)
+        _importer.wait([name])
+
+
+def import_all() -> None:
+    """Imports all that has come, so that the first run does not wait for the compiler."""
+    if _importer is not None:
+        for name in _importer.later:
+            importlib.import_module(name)
 
 
 def sources() -> Dict[str, str]:
@@ -111,7 +132,8 @@ def sources() -> Dict[str, str]:
         ImportError: it did not come.
     """
     if _importer is not None:
-        return dict(_importer.wait())
+        _importer.wait(_importer.later)
+        return dict(_importer.sources)
     # Not sent by anybody, so this is a checkout or an installed package: its own files serve.
     import pkgutil
 

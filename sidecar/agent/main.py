@@ -56,30 +56,35 @@ class Route(NamedTuple):
 
 
 def _files(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.files")
     from sidecar.agent.files import Files
 
     return Files(agent.send, agent.state)
 
 
 def _jobs(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.jobs")
     from sidecar.agent.jobs import Jobs
 
     return Jobs(agent.send, agent.state, agent.handler("files"))
 
 
 def _interpreters(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.interpreters")
     from sidecar.agent.interpreters import Interpreters
 
     return Interpreters(agent.send, agent.state, agent.handler("files"))
 
 
 def _streams(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.streams")
     from sidecar.agent.streams import Streams
 
     return Streams(agent.send)
 
 
 def _install(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.install")
     from sidecar.agent.install import Installer
 
     return Installer(agent.send, agent.state)
@@ -189,7 +194,8 @@ class Agent:
         self._status: Optional[int] = None
         self._decoder = frames.FrameDecoder()
         self._processed = lanes.Processed()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # counts; never held while waiting
+        self._making = threading.RLock()  # one handler is made at a time, and may need another
         self._outbox = Outbox(outgoing, lambda: self.end(exits.UNHEARD))
         self.send: Send = self._outbox.send
         self._handlings = {route.name: _Handling(route) for route in routes}
@@ -221,7 +227,7 @@ class Agent:
     def handler(self, name: str) -> Any:
         """The handler of that route, made if it is not there yet. Never from the reader."""
         handling = self._handlings[name]
-        with self._lock:
+        with self._making:
             if handling.handler is None:
                 handling.handler = handling.route.make(self)
             return handling.handler
@@ -272,7 +278,8 @@ class Agent:
         elif kind is m.Bye:
             self.end(exits.ENDED)
         elif kind is m.Modules:
-            loader.add(json.loads(zlib.decompress(message.body).decode("ascii")))
+            if loader.add(json.loads(zlib.decompress(message.body).decode("ascii"))):
+                threading.Thread(target=loader.import_all, name="import", daemon=True).start()
             self._done(frame)
         elif kind in self._by_type:
             self._hand_on(self._by_type[kind], frame, message)
@@ -313,7 +320,7 @@ class Agent:
 
     def _done(self, frame: frames.Frame) -> None:
         """The frame was processed; on some lanes the other side waits to hear that."""
-        with self._lock:
+        with self._lock:  # so that counts go out in order
             count = self._processed.add(frame.lane, frame.size)
             if count:
                 self._answer(m.Ack(frame.lane, count))

@@ -1,8 +1,8 @@
 """What is sent to start an agent: the command, the first stage, the modules.
 
 The story is told in agent/first.py; here its texts are made, and kept within what the line gives
-away: a command of at most 8 KB (what comes with it needs no round trip of its own), and a part
-one that fits a fresh TCP connection's first flight.
+away: a command of at most 8 KB (what comes with it needs no round trip of its own), and parts
+that fit the flights of a fresh TCP connection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOW = (
 )
 """Part one: what the agent's loop needs to run."""
 
-LATER = (
+FILES = (
     "core.paths",
     "core.delta",
     "agent.failure",
@@ -52,8 +52,11 @@ LATER = (
     "agent.content",
     "agent.changes",
     "agent.files",
-    "agent.streams",
-    "agent.install",
+)
+"""Part two: what every session asks for first. With part one it is as much as TCP sends in its
+first two flights."""
+
+OTHERS = (
     "agent.machine",
     "agent.interpreters",
     "core.utf8",
@@ -66,11 +69,16 @@ LATER = (
     "agent.supervisor",
     "agent.detach",
     "agent.jobs",
+    "agent.streams",
+    "agent.install",
 )
-"""Part two, in the order of likely need."""
+"""Part three: what nobody waits for yet."""
 
 FIRST_FLIGHT = 14_000
 """Bytes that part one may have: ten TCP segments, less what SSH puts around."""
+
+SECOND_FLIGHT = 28_000
+"""Bytes that part two may have."""
 
 COMMAND_LIMIT = 8 * 1024
 
@@ -112,12 +120,12 @@ class Bundle(NamedTuple):
     Attributes:
         command: for the login shell of the other side, whichever that is.
         stdin: what the agent reads before the first frame.
-        later: the body of `messages.Modules`.
+        later: the bodies of `messages.Modules`.
     """
 
     command: str
     stdin: bytes
-    later: bytes
+    later: tuple[bytes, ...]
 
 
 def bundle(
@@ -144,28 +152,22 @@ def bundle(
     """
     arguments = {"protocol": frames.VERSION, "root": root, "state": state, "quiet": quiet}
     first = zlib.compress(f"{_source('agent.first')}\nbegin({arguments!r})\n".encode(), 9)
-    now, later = parts()
+    now, *later = parts()
     stdin = b"%d\n%s" % (len(now), now)
     if bootstrap == "stdin":
         stdin = b"%d\n%s%s" % (len(first), first, stdin)
         first = zlib.compress(_FROM_STDIN.encode(), 9)
-    return Bundle(_command(first, python, via, careful), stdin, later)
+    return Bundle(_command(first, python, via, careful), stdin, tuple(later))
 
 
 @functools.lru_cache(maxsize=1)
-def parts() -> tuple[bytes, bytes]:
-    """Part one and part two of the modules, compressed. Takes some 50 ms the first time."""
-    sources = {}
-    for name in (*NOW, *LATER):
-        try:
-            sources[f"sidecar.{name}"] = _source(name)
-        except FileNotFoundError:
-            continue  # TODO: until all of them are written
-    now = {name: sources.pop(name) for name in [f"sidecar.{name}" for name in NOW]}
-    return (
-        _packed({"now": now, "later": list(sources)}),
-        _packed(sources),
+def parts() -> tuple[bytes, bytes, bytes]:
+    """The modules in three parts, compressed. Takes some 100 ms the first time."""
+    now, files, others = (
+        {f"sidecar.{name}": _source(name) for name in names} for names in (NOW, FILES, OTHERS)
     )
+    first = {"now": now, "later": [*files, *others]}
+    return _packed(first), _packed(files), _packed(others)
 
 
 @functools.lru_cache(maxsize=1)

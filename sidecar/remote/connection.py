@@ -115,7 +115,7 @@ class AgentConnection:
         process: Process,
         hello: Hello,
         rest: bytes,
-        later: bytes,
+        later: tuple[bytes, ...],
         took: float,
         ping_every: float,
     ) -> None:
@@ -136,7 +136,8 @@ class AgentConnection:
         self._closing = False
         self._heard = asyncio.Event()
         self._sender = Sender(process.write, self._fail)
-        self._sender.put(messages.Modules(later), frames.BULK)
+        for part in later:
+            self._sender.put(messages.Modules(part), frames.BULK)
         self._tasks = [
             asyncio.create_task(self._read(rest), name="agent reader"),
             asyncio.create_task(self._ping(ping_every), name="agent ping"),
