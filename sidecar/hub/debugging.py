@@ -1,20 +1,106 @@
-"""Debugging: stub until debug/client.py is there."""
+"""Debug sessions: started for a client, told when they end, ended when their client goes."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import logging
 
-from sidecar.hub.client import Client
+from sidecar import api
+from sidecar.debug.rewrite import Launch
+from sidecar.debug.session import DebugSession
+from sidecar.errors import RunError
+from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.registry import Registry
+from sidecar.hub.sessions import Session
+
+log = logging.getLogger(__name__)
+
+STANDS_IN_THE_WAY = frozenset({"conflict", "refused", "held", "newer-there", "deleted-there"})
+"""Kinds of notes that mean: what would run there is not what is here."""
 
 
 class Debugging:
+    """All debug sessions of the hub."""
+
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._sessions: dict[DebugSession, Client] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def debug(self, client: Client, params: Any) -> Any:
-        raise NotImplementedError
+    async def debug(self, client: Client, params: api.DebugParams) -> api.DebugResult:
+        session = await self._registry.session(client, params.project, params.host)
+        agent = await session.ready()
+        interpreter = await session.interpreter()
 
-    def leave(self, client: Client) -> None: ...
+        async def barrier() -> None:
+            await _in_step(session, as_is=params.as_is)
 
-    async def close(self) -> None: ...
+        client.run_begins()
+        debug = await DebugSession.start(
+            agent,
+            pathmap=session.path_map(),
+            launch=Launch(
+                interpreter=interpreter.path,
+                target=params.target,
+                args=params.args,
+                module=params.module,
+                cwd=params.cwd,
+                env={**session.host.environment(client.environ), **params.env},
+                just_my_code=params.just_my_code,
+                stop_on_entry=params.stop_on_entry,
+            ),
+            version=interpreter.version,
+            barrier=barrier,
+        )
+        self._sessions[debug] = client
+        self._spawn(in_nobodys_name(self._watch(debug), name=f"debug {debug.port}"))
+        return api.DebugResult(
+            host=session.name,
+            port=debug.port,
+            configuration={
+                "type": "sidecar",
+                "request": "attach",
+                "name": f"{params.target} on {session.name}",
+                "host": "127.0.0.1",
+                "port": debug.port,
+            },
+        )
+
+    def leave(self, client: Client) -> None:
+        """Ends what was started for this client: nobody else knows its port."""
+        for debug in [debug for debug, owner in self._sessions.items() if owner is client]:
+            self._spawn(
+                in_nobodys_name(debug.close("its editor has gone"), name=f"end {debug.port}")
+            )
+
+    async def close(self) -> None:
+        sessions = list(self._sessions)
+        await asyncio.gather(*(debug.close("the hub ends") for debug in sessions))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _watch(self, debug: DebugSession) -> None:
+        why = await debug.closed()
+        client = self._sessions.pop(debug)
+        client.debug_ended(api.DebugEnded(port=debug.port, why=why))
+
+    def _spawn(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _in_step(session: Session, *, as_is: bool) -> None:
+    """Returns when the remote has what is here.
+
+    Raises:
+        RunError: it cannot have, until a person decides.
+    """
+    await session.engine.sync()
+    differing = [note for note in session.engine.notes if note.kind in STANDS_IN_THE_WAY]
+    if differing and not as_is:
+        named = ", ".join(f"{note.path} ({note.kind})" for note in differing[:5])
+        raise RunError(
+            f"{len(differing)} files on {session.name} are not as they are here",
+            named,
+            "see `sidecar conflicts`, or debug what is there with --as-is",
+            code="differs",
+        )

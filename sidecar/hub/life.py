@@ -84,14 +84,13 @@ class Hub:
         patience = FIRST_SECONDS
         while not self._ending:
             self._changed.clear()
-            if self._control.busy or service.busy:
-                await self._changed.wait()
-                patience = 0.0
-                continue
+            needed = self._control.busy or service.busy
             try:
-                await asyncio.wait_for(self._changed.wait(), patience)
+                await asyncio.wait_for(self._changed.wait(), None if needed else patience)
             except (TimeoutError, asyncio.TimeoutError):
                 break
+            # The face that started this hub has come, and may have gone already.
+            patience = 0.0
 
     def _end(self, why: str) -> None:
         log.info("told to end: %s", why)

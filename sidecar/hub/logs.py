@@ -32,7 +32,7 @@ def log_to_file() -> None:
     """SIDECAR_LOG names the level of our own loggers; INFO where it is not set."""
     handler = _PrivateFile(log_path(), maxBytes=MAX_LOG, backupCount=1, encoding="utf-8")
     handler.setFormatter(
-        logging.Formatter("%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s: %(message)s")
+        logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     level = logging.getLevelName(os.environ.get("SIDECAR_LOG", "INFO").upper())

@@ -20,6 +20,7 @@ from typing import Literal
 from sidecar import api
 from sidecar.config import model, places
 from sidecar.config.project import Project, nested_projects
+from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
@@ -57,6 +58,9 @@ class Session:
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
         self._attached: AgentConnection | None = None
+        self.number = 0
+        """Of the root on the connection that it is attached to."""
+        self._interpreter: messages.PythonFound | None = None
         self._attaching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: asyncio.TimerHandle | None = None
@@ -137,15 +141,32 @@ class Session:
             agent = self.link.agent or agent
             if self._attached is agent:
                 return agent
+            number = self.link.new_root()
             try:
-                await self.engine.attach(agent, self.link.new_root(), prefer=prefer)
+                await self.engine.attach(agent, number, prefer=prefer)
             except SidecarError as error:
                 self.failed = error
                 self.link_changed()
                 raise
-            self.failed, self._attached = None, agent
+            self.failed, self._attached, self.number = None, agent, number
+            self._interpreter = None
             self.link_changed()
             return agent
+
+    async def interpreter(self) -> messages.PythonFound:
+        """The Python that jobs of this project get; looked for once on each connection.
+
+        Raises:
+            RemoteError: there is none, or not the one that was configured.
+        """
+        if self._interpreter is None:
+            agent = await self.ready()
+            found = await agent.request(
+                lambda number: messages.Python(number, self.number, self.host.python)
+            )
+            assert isinstance(found, messages.PythonFound)
+            self._interpreter = found
+        return self._interpreter
 
     async def close(self) -> None:
         self.closed = True
