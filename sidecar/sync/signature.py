@@ -1,0 +1,190 @@
+"""Signatures: what is kept of an old content, so that a new one can be sent as what differs.
+
+Those of contents that we pushed are made here and never cross the wire, so they hold what is fast
+to compare and to search for: xxh3-128 of each block and of each group of GROUP blocks, seeded
+anew for every signature (so that nobody can prepare two contents that look alike), and each
+block's first ANCHOR bytes as they are, by which a block is found again at any offset with no
+rolling checksum. What the agent computes has BLAKE2b-128 of each block and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable
+from functools import partial
+
+import xxhash
+
+STRONG = 16
+"""Bytes of a block's checksum."""
+
+ANCHOR = 16
+
+GROUP = 64
+"""Blocks that are compared at once where nothing changed: Python's calls cost more than the
+hashing of a block."""
+
+MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 16
+
+_HEADER = struct.Struct(">4sQIQ")
+_MAGIC = b"SCS1"
+
+
+def block_size(size: int) -> int:
+    """The block size for a content: the power of two next to its square root, from 1 to 64 KiB.
+
+    An edit costs about one block of new bytes, the signature 32 bytes a block: the square root
+    keeps the larger of the two small (256 MiB: 16 KiB blocks, 512 KiB of signature). Below 1 KiB
+    the packet costs more than the block, above 64 KiB a signature hardly matters any more.
+    """
+    block = MIN_BLOCK
+    while block < MAX_BLOCK and 2 * block * block <= size:
+        block *= 2
+    return block
+
+
+class FileSignature:
+    """What is known of an old content.
+
+    `strong`: STRONG bytes for each block, the last of which may be short. `groups`: the same for
+    each whole group of GROUP whole blocks. `anchors`: ANCHOR bytes for each whole block. The last
+    two are empty where the agent made the signature.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        block: int,
+        checksum: Callable[[bytes | memoryview], bytes],
+        strong: bytes,
+        groups: bytes = b"",
+        anchors: bytes = b"",
+        seed: int = 0,
+    ) -> None:
+        self.size, self.block, self.checksum = size, block, checksum
+        self.strong, self.groups, self.anchors, self.seed = strong, groups, anchors, seed
+        self.whole = size // block
+        """How many blocks are not short."""
+        self.count = -(-size // block)
+
+    def to_bytes(self) -> bytes:
+        """The signature for keeping; only of those that were made here."""
+        head = _HEADER.pack(_MAGIC, self.size, self.block, self.seed)
+        body = head + self.strong + self.groups + self.anchors
+        return body + xxhash.xxh3_128_digest(body)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FileSignature:
+        """The reverse of `to_bytes`.
+
+        Raises:
+            ValueError: it is damaged, or of another version.
+        """
+        body, check = data[:-STRONG], data[-STRONG:]
+        if len(body) < _HEADER.size or xxhash.xxh3_128_digest(body) != check:
+            raise ValueError("a signature is damaged")
+        magic, size, block, seed = _HEADER.unpack_from(body)
+        if magic != _MAGIC or block < ANCHOR:
+            raise ValueError("a signature of another version")
+        count, whole = -(-size // block), size // block
+        strong_end = _HEADER.size + STRONG * count
+        groups_end = strong_end + STRONG * (whole // GROUP)
+        if len(body) != groups_end + ANCHOR * whole:
+            raise ValueError("a signature has a wrong length")
+        return cls(
+            size,
+            block,
+            _xxh3(seed),
+            body[_HEADER.size : strong_end],
+            body[strong_end:groups_end],
+            body[groups_end:],
+            seed,
+        )
+
+
+def remote_signature(size: int, block: int, checksums: bytes) -> FileSignature:
+    """The signature of a file there, from the BLAKE2b-128 checksums that the agent told.
+
+    Raises:
+        ValueError: they are not as many as a file of that size has blocks.
+    """
+    if block < 1 or len(checksums) != STRONG * -(-size // block):
+        raise ValueError("the remote's signature has a wrong length")
+    return FileSignature(size, block, _blake2b, checksums)
+
+
+class Signer:
+    """Makes a signature while a content is read.
+
+    Args:
+        size: of the whole content; what is fed must be just as much.
+        block: at least ANCHOR; by default what `block_size` says.
+    """
+
+    def __init__(self, size: int, *, block: int = 0) -> None:
+        self._size, self._block = size, block or block_size(size)
+        if self._block < ANCHOR:
+            raise ValueError(f"blocks of {self._block} bytes are too small to be found again")
+        self._seed = int.from_bytes(os.urandom(8), "big")
+        self._checksum = _xxh3(self._seed)
+        self._strong: list[bytes] = []
+        self._groups: list[bytes] = []
+        self._anchors: list[bytes] = []
+        self._group = xxhash.xxh3_128(seed=self._seed)
+        self._rest = b""
+        self._fed = 0
+
+    def update(self, data: bytes) -> None:
+        """The next bytes, in pieces of any size; large ones are faster."""
+        self._fed += len(data)
+        block, at = self._block, 0
+        if self._rest:
+            at = block - len(self._rest)
+            self._rest += data[:at]
+            if len(self._rest) < block:
+                return
+            self._whole_block(memoryview(self._rest))
+            self._rest = b""
+        view = memoryview(data)
+        while at + block <= len(view):
+            self._whole_block(view[at : at + block])
+            at += block
+        self._rest = bytes(view[at:])
+
+    def _whole_block(self, block: memoryview) -> None:
+        self._strong.append(self._checksum(block))
+        self._anchors.append(bytes(block[:ANCHOR]))
+        self._group.update(block)
+        if len(self._strong) % GROUP == 0:
+            self._groups.append(self._group.digest())
+            self._group.reset()
+
+    def finish(self) -> FileSignature:
+        """The signature.
+
+        Raises:
+            ValueError: not as much was fed as was announced.
+        """
+        if self._fed != self._size:
+            raise ValueError(f"{self._fed} bytes were signed instead of {self._size}")
+        if self._rest:
+            self._strong.append(self._checksum(self._rest))
+        return FileSignature(
+            self._size,
+            self._block,
+            self._checksum,
+            b"".join(self._strong),
+            b"".join(self._groups),
+            b"".join(self._anchors),
+            self._seed,
+        )
+
+
+def _xxh3(seed: int) -> Callable[[bytes | memoryview], bytes]:
+    return partial(xxhash.xxh3_128_digest, seed=seed)
+
+
+def _blake2b(data: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(data, digest_size=STRONG).digest()
