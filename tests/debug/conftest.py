@@ -1,0 +1,124 @@
+"""A project here, its copy "there", and an agent there that is reached without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.core.pathmap import PathMap
+from sidecar.debug.rewrite import Launch
+from sidecar.debug.session import DebugSession
+from sidecar.remote.connection import AgentConnection
+from tests.remote.local_transport import LocalTransport
+
+PROGRAM = """\
+import sys
+import model
+
+def work(rows):
+    total = 0
+    for row in rows:
+        total += model.score(row)
+    print("total", total)
+    return total
+
+work([1, 2, 3])
+if "fail" in sys.argv:
+    raise ValueError("as asked")
+"""
+
+MODEL = """\
+def score(row):
+    doubled = row * 2
+    return doubled
+"""
+
+
+def processes_of(mark: str) -> list[int]:
+    """Living processes with `mark` in their command line or environment."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            text = b"".join(
+                Path("/proc", name, part).read_bytes() for part in ("cmdline", "environ")
+            )
+        except OSError:
+            continue
+        if mark.encode() in text and int(name) != os.getpid():
+            found.append(int(name))
+    return found
+
+
+class Bench:
+    """What tests start sessions with."""
+
+    def __init__(self, agent: AgentConnection, transport: LocalTransport, tmp: Path) -> None:
+        self.agent, self.transport = agent, transport
+        self.here, self.there = tmp / "laptop" / "proj", tmp / "remote" / "proj"
+        for folder in (self.here, self.there):
+            folder.mkdir(parents=True)
+        self.write("main.py", PROGRAM)
+        self.write("model.py", MODEL)
+        self.pathmap = PathMap([str(self.here)], [str(self.there)])
+        self.sessions: list[DebugSession] = []
+        self.mark = f"SIDECAR_TEST_MARK={tmp}"
+
+    def write(self, name: str, text: str) -> None:
+        for folder in (self.here, self.there):
+            (folder / name).write_text(text)
+
+    async def start(
+        self,
+        target: str = "main.py",
+        *,
+        barrier: Callable[[], Awaitable[None]] | None = None,
+        pathmap: PathMap | None = None,
+        interpreter: str = sys.executable,
+        version: str = "3.11.7",
+        env: dict[str, str] | None = None,
+        **launch: Any,
+    ) -> DebugSession:
+        async def nothing() -> None:
+            pass
+
+        name, _, value = self.mark.partition("=")
+        session = await DebugSession.start(
+            self.agent,
+            pathmap=pathmap or self.pathmap,
+            launch=Launch(interpreter, target, env={name: value, **(env or {})}, **launch),
+            version=version,
+            barrier=barrier or nothing,
+        )
+        self.sessions.append(session)
+        return session
+
+    async def nothing_is_left(self) -> None:
+        """The program, all that it started, and the adapter are gone."""
+        end = time.monotonic() + 15
+        while left := processes_of(self.mark) + processes_of("sidecar_debugpy.py"):
+            assert time.monotonic() < end, [
+                Path("/proc", str(pid), "cmdline").read_bytes() for pid in left
+            ]
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    home = tmp_path / "remote"
+    home.mkdir()
+    transport = LocalTransport(home)
+    agent = await AgentConnection.start(transport, python=sys.executable)
+    bench = Bench(agent, transport, tmp_path)
+    yield bench
+    for session in bench.sessions:
+        await session.close()
+    await agent.close()
+    await transport.close()
+    await bench.nothing_is_left()
