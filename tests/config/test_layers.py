@@ -1,0 +1,85 @@
+"""Laws of layers: whatever a file holds, there is a configuration or an error of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sidecar.config import layers, lines
+from sidecar.config.model import Config
+from sidecar.config.write import toml
+from sidecar.errors import ConfigError
+
+NAMES = st.sampled_from(
+    sorted({part for key, _ in layers.fields() for part in key} | {"gpu1", "typo", ""})
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["push", "asyncssh", "1 GB", "~/x", "gpu1", "-x", "6006", ">=0.1"]
+)
+LEAVES = TEXTS | st.booleans() | st.integers(-1, 1 << 40) | st.floats() | st.dates()
+TABLES = st.dictionaries(
+    NAMES,
+    st.recursive(
+        LEAVES,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+        max_leaves=8,
+    ),
+    max_size=5,
+)
+
+
+def place(key: layers.Key) -> str:
+    return "here"
+
+
+def outcome(work: Callable[[], Any]) -> Any:
+    """What it returns, or the error of ours that it raises."""
+    try:
+        return work()
+    except ConfigError as error:
+        return error
+
+
+@given(TABLES)
+def test_a_table_is_a_configuration_or_an_error_that_says_what_to_do(table: Any) -> None:
+    found = outcome(lambda: layers.build(layers.flatten(table, place)))
+    if isinstance(found, ConfigError):
+        assert found.what.startswith("here: ")
+        assert found.fix
+        assert str(found).isprintable()
+    else:
+        assert isinstance(found, Config)
+
+
+@given(TABLES, TABLES)
+def test_merged_layers_hold_what_each_says_and_the_later_one_wins(one: Any, other: Any) -> None:
+    first, second = (outcome(partial(layers.flatten, table, place)) for table in (one, other))
+    assume(isinstance(first, dict) and isinstance(second, dict))
+    merged = first | second
+    assert all(merged[key] == setting for key, setting in second.items())
+    assert all(merged[key] == first[key] for key in first.keys() - second.keys())
+    layers.build(merged)
+
+
+@given(st.text())
+def test_any_text_is_toml_or_an_error_with_its_line(text: str) -> None:
+    found = outcome(lambda: layers.parse(text, "file"))
+    assert isinstance(found, dict) or found.what.startswith("file:")
+
+
+@given(st.text(st.sampled_from("[]{}=.#'\" \nab\\"), max_size=60))
+def test_the_reader_of_lines_never_fails(text: str) -> None:
+    assert 0 <= lines.line_of(text, ("a", "b")) <= text.count("\n") + 1
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 9)))
+def test_a_key_as_we_show_it_is_the_key(table: dict[str, int]) -> None:
+    for key, value in table.items():
+        shown = layers.dotted(("hosts", key))
+        assert shown.isprintable()
+        text = f"{shown} = {toml(value)}\n"
+        assert layers.parse(text, "file") == {"hosts": {key: value}}
