@@ -17,25 +17,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import identity, messages, paths, reconcile, tree
+from sidecar.core import messages, paths, reconcile, tree
 from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
-from sidecar.errors import Disconnected, RunError, SidecarError
+from sidecar.errors import Disconnected, SidecarError
 from sidecar.questions import Person
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync import first_contact, guards
+from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.content import Content
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, Unreadable, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.local_files import Changed
+from sidecar.sync.notes import WHOLE, Notes, unsent
 from sidecar.sync.push import Change, Pusher
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
@@ -48,27 +49,11 @@ SWEEP_EVERY = 30.0
 """Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
 the agent 2 µs a file; runs and syncs look at once, whatever this says."""
 
-WHOLE = "."
-"""Where a note concerns the project as a whole."""
-
-UNSENT = ("refused", "conflict", "held", "unreadable")
-"""Notes that mean: something here is not there, so a run would see other code."""
-
-
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
 
 PATIENCE = 5
 """Times in a row that a path is looked at again before the refusal is shown."""
-
-
-class Barrier(NamedTuple):
-    """What a run must find there (messages.Run). `tree`: content digest of the managed set."""
-
-    after: int
-    digest: str
-    tree: str
-    force: bool
 
 
 class SyncEngine:
@@ -115,7 +100,7 @@ class SyncEngine:
         self._ready = False
         self._dirty: set[str] = set()
         self._rescan = False
-        self._notes: dict[str, api.PathNote] = {}
+        self._notes = Notes()
         self._saved_at: dict[str, float] = {}
         self._refusals: dict[str, int] = {}
         self._removed = 0
@@ -138,11 +123,11 @@ class SyncEngine:
     @property
     def notes(self) -> list[api.PathNote]:
         """What needs a person, or should be known, by path."""
-        return [*self._notes.values(), *self._here.problems]
+        return [*self._notes.all, *self._here.problems]
 
     @property
     def conflicts(self) -> int:
-        return sum(note.kind == "conflict" for note in self._notes.values())
+        return self._notes.conflicts
 
     @property
     def attached(self) -> bool:
@@ -223,30 +208,19 @@ class SyncEngine:
         self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer
     ) -> Prefer:
         """First contact: compares, asks where there is something to ask, claims the folder."""
-        nodes: dict[str, Node] = {}
-
-        async def node_here(path: str) -> Node | None:
-            with contextlib.suppress(Unreadable):
-                read = await self._here.read(path)
-                if read is not None:
-                    nodes[path] = read.node
-            return nodes.get(path)
-
-        comparison = first_contact.Comparison({}, {}, [], 0)
+        comparison = first_contact.NOTHING_THERE
         if opened.entries:
-            claimed = opened.owner if opened.marker and opened.owner != self._owner else ""
+            stranger = opened.owner if opened.marker and opened.owner != self._owner else ""
             comparison = await first_contact.compare(
-                there, found.entries, opened.entries, node_here
+                there, found.entries, opened.entries, self._here.node
             )
             place = f"{self.host}:{opened.path}"
-            prefer = await first_contact.decide(comparison, place, claimed, prefer, self._person)
+            prefer = await first_contact.decide(comparison, place, stranger, prefer, self._person)
         marker = opened.marker or secrets.token_hex(16)
         await there.claim(marker, self._owner)
         self._base.reset(marker)
-        for path, remote in comparison.equal.items():
-            node = nodes.get(path) or await node_here(path)
-            if node is not None:
-                self._base.agree(path, Agreed(node, found.entries[path], remote))
+        for path, (node, remote) in comparison.equal.items():
+            self._base.agree(path, Agreed(node, found.entries[path], remote))
         await there.manage()
         there.differing.update(comparison.different)
         return prefer
@@ -302,11 +276,11 @@ class SyncEngine:
                 self._rescan = True  # detach follows, and the next attach looks at everything
             except SidecarError as error:
                 self._rescan = True
-                self._note(WHOLE, "refused", str(error))
+                self._notes.say(WHOLE, "refused", str(error))
             except Exception as error:  # a mistake of ours must not end syncing in silence
                 log.exception("a step of %s failed", self.project)
                 self._rescan = True
-                self._note(WHOLE, "refused", f"an error of the sidecar's own: {error!r}")
+                self._notes.say(WHOLE, "refused", f"an error of the sidecar's own: {error!r}")
             self._on_change()
 
     async def _take_dirty(self, *, rescan: bool = False) -> set[str]:
@@ -336,14 +310,13 @@ class SyncEngine:
         there = await self._there.nodes(here)
         self._refresh(here, there)
         plan = self._plan(here, there, prefer)
-        for path in here:
-            self._notes.pop(path, None)
+        self._notes.clear(here)
         for note in plan.notes:
-            self._note(note.path, note.kind, note.text)
+            self._notes.say(note.path, note.kind, note.text)
         for action in self._guarded(plan.actions, prefer):
             await self._act(action, here)
         await self._there.tell()
-        self._notes.pop(WHOLE, None)
+        self._notes.clear([WHOLE])
         self._on_change()
 
     async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
@@ -357,7 +330,7 @@ class SyncEngine:
             try:
                 read = await self._here.read(path)
             except Unreadable as error:
-                self._note(path, "unreadable", str(error))
+                self._notes.say(path, "unreadable", str(error))
                 continue
             was = known.get(path)
             is_folder = (read.node if read else was) == tree.FOLDER
@@ -415,7 +388,7 @@ class SyncEngine:
         waiting = [] if prefer == "local" else guards.removals_that_must_wait(actions, self.files)
         for path in waiting:
             text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
-            self._note(path, "held", text)
+            self._notes.say(path, "held", text)
         return [action for action in actions if action.path not in waiting]
 
     # --- acting
@@ -444,7 +417,7 @@ class SyncEngine:
         assert self._pusher is not None
         target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
         if target and not paths.link_stays_inside(path, target):
-            self._note(path, "skipped", f"a link to {target}, which is outside the project")
+            self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
             return
         before, expect = self._expectation(path)
         try:
@@ -459,7 +432,7 @@ class SyncEngine:
         except (Changed, FileNotFoundError):
             self._touch(path)  # it changed meanwhile: its newer content will do
         except OSError as error:
-            self._note(path, "unreadable", error.strerror or str(error))
+            self._notes.say(path, "unreadable", error.strerror or str(error))
 
     def _expectation(self, path: str) -> tuple[Node | None, Expect]:
         """What a change of this path must find: the content, and how to recognise it. Where the
@@ -502,17 +475,16 @@ class SyncEngine:
             # It holds something that only the remote has: theirs from now on.
             if self._there is not None:
                 self._there.forget(path)
-            self._note(path, reconcile.KEPT, "deleted here; the remote has files of its own in it")
+            self._notes.say(
+                path, reconcile.KEPT, "deleted here; the remote has files of its own in it"
+            )
         elif refused.code in LOOK_AGAIN and self._refusals[path] < PATIENCE:
             if refused.code == "differs" and self._there is not None:
                 self._there.differs(path, have)
             self._touch(path)
         else:
-            self._note(path, "refused", f"{self.host} said: {refused.why}")
+            self._notes.say(path, "refused", f"{self.host} said: {refused.why}")
         self._on_change()
-
-    def _note(self, path: str, kind: str, text: str) -> None:
-        self._notes[path] = api.PathNote(path=path, kind=kind, text=text)
 
     async def _sweep_now_and_then(self) -> None:
         while True:
@@ -540,8 +512,8 @@ class SyncEngine:
         plan: list[str] = []
         async with self._step:
             await there.sweep()
-            dirty = await self._take_dirty(rescan=True) | set(there.differing) | set(self._notes)
-            dirty.discard(WHOLE)
+            dirty = await self._take_dirty(rescan=True)
+            dirty |= there.differing.keys() | self._notes.paths
             chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
             if dry_run:
                 self._dirty |= dirty
@@ -594,22 +566,9 @@ class SyncEngine:
             self._connected()
             await self._bring(await self._take_dirty(rescan=True))
             pusher, _ = self._connected()
-            unsent = [note for note in self.notes if note.kind in UNSENT]
-            if unsent and not as_is:
-                raise RunError(
-                    f"{len(unsent)} of your changes cannot be on {self.host}",
-                    ", ".join(f"{note.path}: {note.text}" for note in unsent[:5]),
-                    "settle them (`sidecar conflicts` lists them), or run what is there "
-                    "with --as-is",
-                    code="differs",
-                )
-            # While changes are on their way their identities are not known here. The agent then
-            # goes by its own managed set, which only our messages change, and by its sweep.
-            digest = "" if pusher.waiting else identity.digest(self._base.remote_entries())
-            nodes = {path: change.node for path, change in pusher.latest.items()}
-            return Barrier(
-                pusher.seq, digest, tree.digest(Overlay(self._base.nodes(), nodes)), as_is
-            )
+            if not as_is:
+                refuse_to_run_other_code(unsent(self.notes), self.host)
+            return raise_barrier(pusher, self._base, as_is=as_is)
 
     def _connected(self) -> tuple[Pusher, There]:
         if self._pusher is None or self._there is None or not self._ready:

@@ -26,12 +26,15 @@ NOT_NOW = "Not now"
 
 
 class Comparison(NamedTuple):
-    """`equal`: with the identity there. `different`: what is there instead. Both by path."""
+    """`equal`: the content, and its identity there. `different`: what is there instead."""
 
-    equal: dict[str, Identity]
+    equal: dict[str, tuple[Node, Identity]]
     different: dict[str, Identity]
     only_here: list[str]
     entries_there: int
+
+
+NOTHING_THERE = Comparison({}, {}, [], 0)
 
 
 async def compare(
@@ -48,7 +51,7 @@ async def compare(
         node_here: reads a local path; None where it cannot be read.
     """
     found = await there.lookup(local)
-    equal: dict[str, Identity] = {}
+    equal: dict[str, tuple[Node, Identity]] = {}
     different: dict[str, Identity] = {}
     unsure: list[str] = []
     for path, remote in found.items():
@@ -58,12 +61,14 @@ async def compare(
         elif here.kind in (FILE, SYMLINK):
             unsure.append(path)
         else:
-            equal[path] = remote
+            equal[path] = (Node(here.kind, False, ""), remote)
     digests = await there.digests(unsure)
     for path in unsure:
         node = await node_here(path)
-        same = node is not None and node.digest == digests[path]
-        (equal if same else different)[path] = found[path]
+        if node is not None and node.digest == digests[path]:
+            equal[path] = (node, found[path])
+        else:
+            different[path] = found[path]
     only_here = [path for path in local if path not in found]
     return Comparison(equal, different, only_here, entries_there)
 

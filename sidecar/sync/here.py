@@ -88,6 +88,14 @@ class Here:
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
 
+    async def node(self, path: str) -> Node | None:
+        """The node at a path; None where nothing is, or it cannot be read."""
+        try:
+            read = await self.read(path)
+        except Unreadable:
+            return None
+        return read.node if read else None
+
 
 def differing(
     found: Scan, known: Mapping[str, object], expected: Callable[[str], Identity | None]

@@ -202,7 +202,7 @@ async def test_an_unusual_mass_deletion_waits_for_a_word(sides: Sides) -> None:
     await sides.engine.sync()
     assert len(sides.tree_there()) == 81
     assert list(sides.notes().values()).count("held") == 70
-    with pytest.raises(RunError, match="of your changes cannot be on box"):
+    with pytest.raises(RunError, match="of your changes are not on box"):
         await sides.engine.barrier()
     await sides.engine.sync(prefer="local")
     assert len(sides.tree_there()) == 11
