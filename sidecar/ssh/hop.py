@@ -27,7 +27,7 @@ from sidecar.ssh.failures import FOREIGN, connect_error, no_answer, translate
 from sidecar.ssh.known_hosts import Known
 from sidecar.ssh.proxy_command import ProxyCommand
 from sidecar.ssh.resolved import Resolved
-from sidecar.ssh.sign_in import SignIn, host_key_failure
+from sidecar.ssh.sign_in import SignIn, host_key_failure, untrusted
 from sidecar.ssh.sockets import connect as connect_tcp
 
 # AES-GCM first: two to three times the speed of ChaCha20-Poly1305 where the processor helps, and
@@ -119,7 +119,7 @@ async def connect_hop(
         except asyncssh.HostKeyNotVerifiable as problem:
             await _discard(sock, command)
             if sign_in.presented is None:
-                raise translate(problem, hop) from problem
+                raise untrusted(hop, known, problem) from problem
             trusted, once = await _judge(hop, person, known, sign_in.presented, progress)
             asked = asked or once
         except asyncssh.PermissionDenied as problem:

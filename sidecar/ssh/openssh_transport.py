@@ -93,7 +93,7 @@ class OpensshTransport:
         try:
             master = await asyncio.create_subprocess_exec(
                 program,
-                *_common(target),
+                *_common(),
                 *_master_options(target, folder),
                 "--",
                 target.destination.argument(),
@@ -123,9 +123,8 @@ class OpensshTransport:
             raise self.loss()
         child = await asyncio.create_subprocess_exec(
             self._program,
-            *_common(self._target),
+            *_common(),
             *self._through_master(),
-            "-T",
             "--",
             self._target.destination.argument(),
             command,
@@ -279,9 +278,12 @@ def _socket(folder: Path) -> Path:
     return folder / "s"
 
 
-def _common(target: Resolved) -> list[str]:
+def _common() -> list[str]:
+    """Options of every ssh that we start. It may ask nothing, as it has nobody to ask."""
     file = configured_file()
-    return [*(["-F", file] if file else []), "-o", "BatchMode=yes", "-o", "LogLevel=INFO"]
+    always = ["BatchMode=yes", "LogLevel=INFO", "RemoteCommand=none", "RequestTTY=no"]
+    options = [part for option in always for part in ("-o", option)]
+    return [*(["-F", file] if file else []), *options]
 
 
 def _master_options(target: Resolved, folder: Path) -> list[str]:
@@ -293,8 +295,6 @@ def _master_options(target: Resolved, folder: Path) -> list[str]:
         "ControlPath": str(_socket(folder)).replace("%", "%%"),
         "ControlPersist": "no",
         "ClearAllForwardings": "yes",
-        "RemoteCommand": "none",
-        "RequestTTY": "no",
         "PermitLocalCommand": "yes",
         "LocalCommand": f"echo {READY}{after}",
         "ServerAliveInterval": str(int(max(target.alive_interval, 1))),
@@ -334,7 +334,7 @@ async def _check(program: str, options: Sequence[str], target: Resolved) -> bool
     """Whether a master answers."""
     child = await asyncio.create_subprocess_exec(
         program,
-        *_common(target),
+        *_common(),
         *options,
         "-O",
         "check",

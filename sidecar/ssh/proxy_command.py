@@ -17,7 +17,7 @@ from sidecar.ssh.deadline import within
 from sidecar.ssh.last_words import LastWords
 
 # Time to end by itself after its line was closed, and again after it was told to.
-PATIENCE = 2.0
+PATIENCE = 1.0
 
 
 class ProxyCommand:

@@ -222,13 +222,6 @@ def host_key_failure(
     kind, data = presented.get_algorithm(), presented.public_data
     print_ = known_hosts.fingerprint(data)
     name = known_hosts.host_name(hop.host, hop.port, hop.host_key_alias)
-    for entry in known.revoked:
-        if entry.key == data:
-            return _changed(
-                f"The host key of {hop.name} was revoked",
-                f"{print_} is marked @revoked in {entry.place}",
-                "ask who runs that machine; do not connect",
-            )
     before = known.same_kind(kind)
     if before:
         return _changed(
@@ -247,6 +240,22 @@ def host_key_failure(
             "host-key-unknown",
         )
     return None
+
+
+def untrusted(hop: Resolved, known: Known, problem: asyncssh.HostKeyNotVerifiable) -> ConnectError:
+    """The failure of a key or certificate that asyncssh judged by itself."""
+    if known.revoked and "revoked" in str(problem):
+        return _changed(
+            f"The host key of {hop.name} was revoked",
+            f"it is marked @revoked in {', '.join(entry.place for entry in known.revoked[:3])}",
+            "ask who runs that machine; do not connect",
+        )
+    return connect_error(
+        f"The host certificate of {hop.name} cannot be verified",
+        str(problem),
+        f"see what `ssh {hop.name}` says",
+        "host-key-unknown",
+    )
 
 
 def forget_command(name: str, entry: Entry) -> str:

@@ -163,24 +163,30 @@ class EmbeddedServer:
         home: Path,
         host_key: KeyFile,
         client_key: KeyFile,
+        key: bool,
         doorman: Callable[[], asyncssh.SSHServer],
     ) -> None:
         self._thread = thread
         self.commands = Commands(home)
         authorized = folder / "authorized_keys"
-        authorized.write_text(client_key.public + "\n")
-        self._acceptor = thread.call(self._listen(host_key, authorized, doorman))
+        # asyncssh takes a file of keys for the wish to accept keys at all.
+        authorized.write_text(client_key.public + "\n" if key else "")
+        self._acceptor = thread.call(self._listen(host_key, authorized, key, doorman))
         self.port = self._acceptor.get_port()
 
     async def _listen(
-        self, host_key: KeyFile, authorized: Path, doorman: Callable[[], asyncssh.SSHServer]
+        self,
+        host_key: KeyFile,
+        authorized: Path,
+        key: bool,
+        doorman: Callable[[], asyncssh.SSHServer],
     ) -> asyncssh.SSHAcceptor:
         return await asyncssh.create_server(
             doorman,
             "127.0.0.1",
             0,
             server_host_keys=[str(host_key.path)],
-            authorized_client_keys=str(authorized),
+            authorized_client_keys=str(authorized) if key else None,
             process_factory=self.commands.run,
             encoding=None,
             agent_forwarding=False,
@@ -223,6 +229,7 @@ class EmbeddedBox(Box):
             home,
             host_key,
             client_key,
+            key,
             lambda: Doorman(password, codes or {}, key),
         )
         line = Relay(thread, ("127.0.0.1", self.server.port))
