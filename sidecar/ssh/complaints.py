@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from sidecar.errors import SidecarError
-from sidecar.ssh.failures import connect_error, disconnected
+from sidecar.ssh.failures import connect_error
 
 STATUS = 255
 """Of ssh for its own failures."""
@@ -42,10 +42,10 @@ _PATTERNS = [
         ("jump-refused", r"^stdio forwarding failed"),
         ("no-common-algorithm", r"^Unable to negotiate with .*: no matching"),
         ("no-common-algorithm", r"no mutual signature algorithm"),
+        ("bad-key", r"UNPROTECTED PRIVATE KEY FILE"),
         ("auth-failed", r"Too many authentication failures"),
         ("auth-failed", r"^\S+: Permission denied( \(|$)|^Permission denied[ (,.]"),
         ("auth-failed", r"^No more authentication methods"),
-        ("bad-key", r"UNPROTECTED PRIVATE KEY FILE"),
         ("bad-config", r"Bad configuration option|^\S+ line \d+: "),
         ("bad-config", r"Bad owner or permissions on"),
         ("bad-config", r"^unix_listener: |ControlPath.* too long"),
@@ -139,9 +139,3 @@ def failure(name: str, stderr: str) -> SidecarError:
     return connect_error(
         _WHATS[code].format(name=name), complaint.words, _FIXES[code].format(name=name), code
     )
-
-
-def loss(name: str, stderr: str) -> SidecarError | None:
-    """The failure of an ssh that was connected, None where its words are about something else."""
-    complaint = classify(stderr)
-    return None if complaint is None else disconnected(name, complaint.words)

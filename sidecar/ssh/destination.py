@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from sidecar.errors import ConnectError
 
@@ -33,11 +33,8 @@ class Destination(NamedTuple):
         """As `ssh` takes it, after `--`."""
         if self.port:
             name = f"[{self.name}]" if ":" in self.name else self.name
-            return (
-                f"{_SCHEME}{self.user}@{name}:{self.port}"
-                if self.user
-                else (f"{_SCHEME}{name}:{self.port}")
-            )
+            user = f"{quote(self.user, safe='')}@" if self.user else ""
+            return f"{_SCHEME}{user}{name}:{self.port}"
         return f"{self.user}@{self.name}" if self.user else self.name
 
 

@@ -1,22 +1,23 @@
 """The border where foreign failures of connecting become ours. Codes are stable:
 
-    no-such-host        the name cannot be found
-    refused             nothing listens on that port
-    unreachable         no route, network down, no answer in time
-    dropped             it was closed while signing in
-    not-ssh             what listens there does not speak SSH as we do
-    no-common-algorithm the two sides know no cipher, key exchange or host key in common
-    host-key-unknown    the host's key is not known, and nobody said that it is right
-    host-key-changed    another key is known for it, or this one was revoked
-    auth-failed         the host does not let us in
-    cancelled           a question was not answered, or dismissed
+    no-such-host         the name cannot be found
+    refused              nothing listens on that port
+    unreachable          no route, network down, no answer in time
+    dropped              it was closed while signing in
+    not-ssh              what listens there does not speak SSH as we do
+    no-common-algorithm  the two sides have no cipher, key exchange or host key kind in common
+    host-key-unknown     the host's key is not known, and nobody said that it is right
+    host-key-changed     another key is known for it, or this one was revoked
+    auth-failed          the host does not let us in
+    cancelled            a question was not answered, or answered with no
     bad-destination, bad-config, bad-key    what the person wrote or keeps is wrong
-    proxy-failed        the ProxyCommand failed
-    jump-refused        a jump host does not pass us on
-    no-ssh              the ssh program is needed and missing
-    needs-person        the ssh program would have to ask something
+    proxy-failed         the ProxyCommand gives no connection
+    jump-refused         a jump host does not pass us on
+    no-command           the host lets us in and runs no command
+    no-ssh               the ssh program is needed and missing
 
-A `Disconnected` is for connections that were up: `lost`, `silent`, `closed`.
+A `Disconnected` is for connections that were up: `lost`, `silent`, `closed`; `command-ended` for a
+writer whose command is over while the connection lives.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _ASKS_PERSON = frozenset(
         "bad-destination",
         "bad-config",
         "bad-key",
+        "no-command",
         "no-ssh",
-        "needs-person",
         "no-common-algorithm",
     }
 )
