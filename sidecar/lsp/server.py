@@ -16,9 +16,8 @@ from typing import Any
 
 from lsprotocol import types
 from pygls import uris
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
-from pygls.server import ServerErrors
 
 import sidecar
 from sidecar import api
@@ -66,7 +65,9 @@ async def serve_lsp(
 class _Pygls(LanguageServer):
     """pygls without its pop-ups: what goes wrong in a handler is logged."""
 
-    def report_server_error(self, error: Exception, source: ServerErrors) -> None:
+    def report_server_error(
+        self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
+    ) -> None:
         log.error("%s: %s", source.__name__, error)
 
 

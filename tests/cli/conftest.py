@@ -1,5 +1,5 @@
-"""Fixtures of the hub's tests."""
+"""Fixtures of the command line's tests."""
 
-from tests.hub.laptop import connected, laptop
+from tests.hub.laptop import connected, laptop, nearby
 
-__all__ = ["connected", "laptop"]
+__all__ = ["connected", "laptop", "nearby"]

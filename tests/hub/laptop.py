@@ -120,6 +120,12 @@ def connected(laptop: Laptop, box: Box) -> Laptop:
     return _to(laptop, box)
 
 
+@pytest.fixture
+def nearby(laptop: Laptop, embedded: Box) -> Laptop:
+    """The same, over the quickest of them alone: where the way there does not matter."""
+    return _to(laptop, embedded)
+
+
 def _to(laptop: Laptop, box: Box) -> Laptop:
     laptop.configure(
         f'[hosts.{box.alias}]\nssh = "{box.alias}"\npath = "~/model"\n'

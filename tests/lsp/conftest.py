@@ -1,5 +1,19 @@
-"""Fixtures of the hub's tests."""
+"""Fixtures of the language server's tests."""
 
-from tests.hub.laptop import connected, laptop
+from __future__ import annotations
 
-__all__ = ["connected", "laptop"]
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.hub.laptop import Laptop, connected, laptop, nearby
+from tests.lsp.editor import Editor
+
+__all__ = ["connected", "editor", "laptop", "nearby"]
+
+
+@pytest.fixture
+async def editor(laptop: Laptop) -> AsyncIterator[Editor]:
+    editor = Editor(laptop)
+    yield editor
+    await editor.end()

@@ -1,0 +1,277 @@
+"""The language server as an editor meets it: the real process, over stdio, to a real machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from tests.hub.laptop import Laptop, until_gone
+from tests.lsp.editor import Editor
+from tests.servers.box import Box
+
+
+async def visible(editor: Editor, box: Box, path: str, text: str) -> None:
+    """The remote file, as soon as the server says that it is there."""
+    await editor.wait("sidecar/synced", lambda note: path in note.paths)
+    assert (box.home / "model" / path).read_text() == text
+
+
+async def test_it_says_what_it_can(editor: Editor) -> None:
+    result = await editor.start()
+    can = result.capabilities
+    assert isinstance(can.text_document_sync, types.TextDocumentSyncOptions)
+    assert can.text_document_sync.save == types.SaveOptions(include_text=False)
+    assert can.execute_command_provider is not None
+    assert "sidecar.run" in can.execute_command_provider.commands
+    assert can.code_lens_provider is not None
+    assert can.position_encoding == types.PositionEncodingKind.Utf16
+    assert await editor.quit() == 0
+
+
+async def test_a_project_is_brought_in_step_when_an_editor_opens_it(
+    connected: Laptop, editor: Editor, box: Box
+) -> None:
+    connected.write("pkg/a.py", "x = 1\n")
+    await editor.start()
+    ready = await editor.ready()
+    assert (ready.host, ready.state, ready.files) == ("box", "ready", 2)
+    assert ready.transport == box.transport
+    assert (box.home / "model/pkg/a.py").read_text() == "x = 1\n"
+    assert await editor.quit() == 0
+
+
+async def test_a_save_is_visible_there(connected: Laptop, editor: Editor, box: Box) -> None:
+    path = connected.write("a.py", "x = 1\n")
+    await editor.start()
+    await editor.ready()
+    editor.open(path)
+    editor.save(path, "x = 2\n")
+    await visible(editor, box, "a.py", "x = 2\n")
+
+
+async def test_files_that_an_editor_moves_and_removes_follow(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    old, gone = nearby.write("old.py", "x = 1\n"), nearby.write("gone.py", "y = 1\n")
+    await editor.start()
+    await editor.ready()
+    new = old.with_name("new.py")
+    old.rename(new)
+    renamed = types.FileRename(editor.uri(old), editor.uri(new))
+    editor.client.workspace_did_rename_files(types.RenameFilesParams([renamed]))
+    await visible(editor, embedded, "new.py", "x = 1\n")
+    gone.unlink()
+    removed = types.FileDelete(editor.uri(gone))
+    editor.client.workspace_did_delete_files(types.DeleteFilesParams([removed]))
+    await editor.wait("sidecar/synced", lambda note: "gone.py" in note.paths)
+    assert sorted(path.name for path in (embedded.home / "model").glob("*.py")) == ["new.py"]
+
+
+async def test_nothing_is_dialled_without_a_configuration(
+    laptop: Laptop, editor: Editor, embedded: Box
+) -> None:
+    before = embedded.accepted
+    path = laptop.write("a.py", "x = 1\n")
+    await editor.start()
+    editor.open(path)
+    editor.save(path, "x = 2\n")
+    status = await editor.request("sidecar/status")
+    assert status.sessions == []
+    assert embedded.accepted == before
+    with pytest.raises(JsonRpcException, match="belongs to no project"):
+        await editor.request("sidecar/sync")
+    assert await editor.quit() == 0
+
+
+async def test_a_strangers_settings_wait_for_trust_as_a_state(
+    laptop: Laptop, editor: Editor, embedded: Box
+) -> None:
+    before = embedded.accepted
+    laptop.write("sidecar.toml", '[hosts.evil]\nssh = "somewhere.else"\nsetup = "touch x"\n')
+    await editor.start()
+    state = await editor.wait("sidecar/didChangeStatus")
+    assert state.state == "question"
+    assert "trust" in state.fix
+    assert editor.asked == []
+    assert embedded.accepted == before
+    # What a person does themselves may be answered by a question.
+    with pytest.raises(JsonRpcException, match="waits for your trust"):
+        await editor.request("sidecar/sync")
+    assert len(editor.asked) == 1
+    assert "touch x" in editor.asked[0]
+
+
+async def test_a_wrong_configuration_is_said_by_file_and_key(
+    laptop: Laptop, editor: Editor
+) -> None:
+    laptop.configure('[hosts.gpu1]\npyton = "x"\n')
+    await editor.start()
+    state = await editor.wait("sidecar/didChangeStatus")
+    assert "sidecar.local.toml" in state.text
+    with pytest.raises(JsonRpcException, match="pyton"):
+        await editor.request("sidecar/sync")
+
+
+async def test_lenses_stand_over_main_blocks_of_a_configured_project(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    path = nearby.write("train.py", 'if __name__ == "__main__":\n    print(1)\n')
+    await editor.start()
+    await editor.ready()
+    editor.open(path)
+    lenses = await editor.within(
+        editor.client.text_document_code_lens_async(
+            types.CodeLensParams(types.TextDocumentIdentifier(editor.uri(path)))
+        )
+    )
+    assert [lens.command.title for lens in lenses] == ["Run on box", "Debug on box"]
+    actions = await editor.within(
+        editor.client.text_document_code_action_async(
+            types.CodeActionParams(
+                types.TextDocumentIdentifier(editor.uri(path)),
+                types.Range(types.Position(0, 0), types.Position(0, 0)),
+                types.CodeActionContext([]),
+            )
+        )
+    )
+    assert [action.title for action in actions] == ["Run on box", "Debug on box"]
+
+
+async def test_progress_is_shown_while_a_project_is_connected(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    for number in range(50):
+        nearby.write(f"m{number}.py", f"x = {number}\n")
+    await editor.start()
+    await editor.ready()
+    end = await editor.wait(types.PROGRESS, lambda params: kind(params) == "end")
+    kinds = [kind(one) for one in editor.told[types.PROGRESS] if one.token == end.token]
+    assert kinds[0] == "begin"
+    assert kinds.count("begin") == kinds.count("end") == 1
+
+
+def kind(params: types.ProgressParams) -> Any:
+    value = params.value
+    return value["kind"] if isinstance(value, dict) else value.kind
+
+
+async def test_a_request_with_wrong_parameters_is_answered(editor: Editor) -> None:
+    await editor.start()
+    with pytest.raises(JsonRpcException, match=r"\$\.host"):
+        await editor.request("sidecar/status", host=5)
+    with pytest.raises(JsonRpcException):
+        await editor.command("sidecar.run", 1, 2)
+    assert await editor.quit() == 0
+
+
+async def test_an_editor_that_closes_its_end_is_followed(laptop: Laptop, editor: Editor) -> None:
+    await editor.start()
+    hub = laptop.hub_pid()
+    assert editor.process.stdin is not None
+    editor.process.stdin.close()
+    assert await editor.exited() == 1
+    until_gone(hub)
+
+
+async def test_an_editor_that_dies_while_others_hold_its_pipes_is_followed(
+    laptop: Laptop, editor: Editor
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
+        await editor.start(process_id=parent.pid)
+        hub = laptop.hub_pid()
+        parent.kill()
+    await editor.exited()
+    until_gone(hub)
+
+
+async def test_a_hub_that_is_killed_is_said_in_one_line(laptop: Laptop, editor: Editor) -> None:
+    await editor.start()
+    os.kill(laptop.hub_pid(), signal.SIGKILL)
+    assert await editor.exited() == 1
+    await editor.client.stop()
+    assert editor.client.stderr.count("\n") == 1
+    assert "The sidecar hub has gone" in editor.client.stderr
+
+
+async def test_saves_while_the_hub_is_dead_are_found_by_the_next_one(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    path = nearby.write("a.py", "x = 1\n")
+    await editor.start()
+    await editor.ready()
+    os.kill(nearby.hub_pid(), signal.SIGKILL)
+    await editor.exited()
+    path.write_text("x = 2\n")
+    again = Editor(nearby)
+    try:
+        await again.start()
+        await again.ready()
+        assert (embedded.home / "model/a.py").read_text() == "x = 2\n"
+    finally:
+        await again.end()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"hello there\n", b"\xff\xfe\x00\x01", b"Content-Length: 99999999999\r\n\r\n", b"{}\r\n"],
+)
+def test_garbage_on_stdin_gets_one_clear_line(laptop: Laptop, garbage: bytes) -> None:
+    done = laptop.sidecar("serve", stdin=garbage)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "What came on stdin is no LSP" in done.stderr
+
+
+def test_it_ends_when_stdout_is_closed(laptop: Laptop) -> None:
+    serve = laptop.start("serve")
+    assert serve.stdin is not None
+    assert serve.stdout is not None
+    assert serve.stderr is not None
+    hub = 0
+    while not hub:
+        hub = laptop.hub_pid()
+    serve.stdout.close()
+    assert serve.wait(10) == 1
+    serve.stdin.close()
+    serve.stderr.close()
+    until_gone(hub)
+
+
+async def test_two_editors_share_one_connection_and_one_project(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    before = embedded.accepted
+    path = nearby.write("a.py", "x = 1\n")
+    await editor.start()
+    await editor.ready()
+    other = Editor(nearby)
+    try:
+        await other.start()
+        await other.ready()
+        assert embedded.accepted == before + 1
+        await editor.quit()
+        other.save(path, "x = 2\n")
+        await visible(other, embedded, "a.py", "x = 2\n")
+    finally:
+        await other.end()
+
+
+async def test_a_lost_connection_is_a_state_and_comes_back_with_what_was_saved(
+    connected: Laptop, editor: Editor, box: Box
+) -> None:
+    path = connected.write("a.py", "x = 1\n")
+    await editor.start()
+    await editor.ready()
+    box.cut()
+    await editor.wait("sidecar/didChangeStatus", lambda one: one.state == "disconnected")
+    editor.told.clear()
+    editor.save(path, "x = 2\n")
+    await editor.ready()
+    assert (box.home / "model/a.py").read_text() == "x = 2\n"
