@@ -13,7 +13,7 @@ can take this one's place.
 
 import os
 import struct
-from typing import List, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple, Optional
 
 from sidecar.core import frames, utf8
 
@@ -112,11 +112,14 @@ class LogWriter:
 class LogReader:
     """Reads a log from an offset on, also while another process appends to it.
 
+    Args:
+        bounds: offsets of records that no part may span.
     Raises:
         LogError: there is no log, or it ends before `offset`.
     """
 
-    def __init__(self, folder: str, offset: int) -> None:
+    def __init__(self, folder: str, offset: int, bounds: Iterable[int] = ()) -> None:
+        self._bounds = frozenset(bounds)
         self._path = os.path.join(folder, "log")
         try:
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -146,7 +149,8 @@ class LogReader:
                     "%s holds no record at offset %d" % (self._path, self.offset + position)
                 )
             end = position + HEADER_SIZE + length
-            if end > len(block) or (joined and stream != first):
+            bound = self.offset + position in self._bounds
+            if end > len(block) or (joined and (bound or stream != first)):
                 break
             first = stream
             joined.append(block[position + HEADER_SIZE : end])

@@ -10,7 +10,7 @@ import os
 import queue
 import signal
 import threading
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from sidecar.agent import attachment, control, detach, joblog, machine, process, records, tail
 from sidecar.agent.failure import Failure
@@ -54,7 +54,7 @@ class Jobs:
             if isinstance(message, m.Run):
                 self._run(message)
             elif isinstance(message, m.Tail):
-                self._tail(message.job, message.offset)
+                self._tail(message.job, message.offset, message.bounds)
                 self._send(m.Done(message.id))
             elif isinstance(message, m.Untail):
                 self._untail(message.job)
@@ -187,13 +187,21 @@ class Jobs:
 
     # --- output, input, signals -----------------------------------------------------------------
 
-    def _tail(self, job: str, offset: int) -> None:
+    def _tail(self, job: str, offset: int, bounds: Sequence[int] = ()) -> None:
         folder = self._folder(job)
         self._record(folder)
         with self._lock:
-            self._untail(job)
+            previous = self._untail(job)
             try:
-                one = tail.Tail(job, folder, offset, self._send, lambda: self._attach(job, folder))
+                one = tail.Tail(
+                    job,
+                    folder,
+                    offset,
+                    self._send,
+                    lambda: self._attach(job, folder),
+                    bounds,
+                    previous,
+                )
             except joblog.LogError as error:
                 raise Failure(
                     "no-such-output", "The output of %s cannot be shown" % job, str(error)
@@ -206,11 +214,12 @@ class Jobs:
                 self._tell(m.Taken(job, known.taken))
             one.start()
 
-    def _untail(self, job: str) -> None:
+    def _untail(self, job: str) -> Optional[tail.Tail]:
         with self._lock:
             one = self._tails.pop(job, None)
             if one is not None:
                 one.stop()
+            return one
 
     def _let_go(self, job: str) -> None:
         with self._lock:

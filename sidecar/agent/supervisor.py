@@ -164,7 +164,10 @@ class Supervisor:
         left = self._left()
         if left != self._record.left:
             self._record = self._record._replace(left=left)
-            records.write(self._folder, self._record)
+            try:
+                records.write(self._folder, self._record)
+            except OSError:
+                pass  # the end itself is recorded; who is left can be seen by `ps`
         self._log.close()
         self._unlink_socket()
 
@@ -216,6 +219,8 @@ class Supervisor:
         )
         try:
             records.write(self._folder, self._record)
+        except FileNotFoundError:
+            pass  # somebody removed the job's folder: there is nobody to keep it for
         except OSError:
             # A full disk: the exit status is what nobody can find out later, so it waits too.
             self._record = self._record._replace(ended=None)

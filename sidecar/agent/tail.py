@@ -6,7 +6,7 @@ seconds; nothing else polls.
 """
 
 import threading
-from typing import Callable, Optional
+from typing import Callable, Iterable, Optional
 
 from sidecar.agent import attachment, joblog, machine, records
 from sidecar.agent.outbox import LinkClosed
@@ -25,16 +25,27 @@ class Tail:
     Args:
         folder: the job's.
         attach: gives the connection to the job's supervisor, None where it cannot be reached.
+        bounds: as in messages.Tail.
+        previous: the tail that this one replaces, stopped already; nothing is sent before its
+            thread has ended, so that the two are never mixed.
     Raises:
         joblog.LogError: the log does not reach to `offset`.
     """
 
     def __init__(
-        self, job: str, folder: str, offset: int, send: Callable[..., None], attach: Attach
+        self,
+        job: str,
+        folder: str,
+        offset: int,
+        send: Callable[..., None],
+        attach: Attach,
+        bounds: Iterable[int] = (),
+        previous: "Optional[Tail]" = None,
     ) -> None:
         self._job, self._folder = job, folder
         self._send, self._attach = send, attach
-        self._reader = joblog.LogReader(folder, offset)
+        self._reader = joblog.LogReader(folder, offset, bounds)
+        self._previous = previous
         self._attached: Optional[attachment.Attachment] = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tail %s" % job, daemon=True)
@@ -49,10 +60,13 @@ class Tail:
         if attached is not None:
             attached.wake()
 
-    def join(self, seconds: float) -> None:
+    def join(self, seconds: Optional[float]) -> None:
         self._thread.join(seconds)
 
     def _run(self) -> None:
+        if self._previous is not None:
+            self._previous.join(None)
+            self._previous = None
         try:
             self._send_all()
         except LinkClosed:
