@@ -51,11 +51,11 @@ def require_supported(python: str, interpreter: str) -> None:
     if found is None or (int(found[1]), int(found[2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise RunError(
-            f"Python {python or 'of an unknown version'} is too old for the debugger",
+            "The debugger cannot run with that Python",
             f"{interpreter} is {python or 'of an unknown version'}, "
             f"debugpy {version()} needs {oldest} or newer",
-            f"choose another interpreter with `sidecar envs use`, or `python` in the host's "
-            f"settings; runs without the debugger work with {python or 'it'}",
+            "choose another interpreter with `sidecar envs use`, or `python` in the host's "
+            "settings; runs without the debugger are not affected",
             code="debugger-python",
         )
 

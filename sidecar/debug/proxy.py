@@ -71,6 +71,7 @@ class Proxy:
         self._starting: asyncio.Task[None] | None = None
         self._launched = False
         self._terminated = False
+        self._parted = False
         self._over = asyncio.Event()
         self._why = ""
 
@@ -90,7 +91,8 @@ class Proxy:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if not editor.done():
                 self._tell_end()
-                await asyncio.wait([editor], timeout=LEAVE_SECONDS)
+                patience = 0.0 if self._parted else LEAVE_SECONDS
+                await asyncio.wait([editor], timeout=patience)
             for task in [*tasks, *filter(None, [self._starting])]:
                 if task.done() and not task.cancelled():
                     task.result()  # a mistake of ours shows
@@ -133,7 +135,7 @@ class Proxy:
             self._start(message)
             return
         if command in ("disconnect", "terminate") and self._starting and not self._launched:
-            self._starting.cancel()
+            self._call_off(self._starting)
         path = rewrite.source_path(message)
         if path:
             self._pathmap = self._pathmap.spelled_like(path)
@@ -143,6 +145,7 @@ class Proxy:
     def _refuse(self, number: int, command: str) -> None:
         if command in ("disconnect", "terminate"):
             self._to_editor(dap.success(number, command))
+            self._parted = self._parted or command == "disconnect"
         else:
             self._to_editor(dap.failure(number, command, self._why or "The session is over."))
 
@@ -164,12 +167,15 @@ class Proxy:
             request = dap.request("launch", arguments, seq=number)
             self._launched = True
             await self._to_adapter(request)
-        except asyncio.CancelledError:
-            self._answer(number, False, "The start was cancelled.")
-            raise
         except SidecarError as error:
             self._answer(number, False, str(error))
             self.end(str(error))
+
+    def _call_off(self, starting: asyncio.Task[None]) -> None:
+        starting.cancel()
+        for number, command in list(self._pending.items()):
+            if command in _START:
+                self._answer(number, False, "The start was cancelled.")
 
     def _begun(self, starting: asyncio.Task[None]) -> None:
         if not starting.cancelled() and starting.exception() is not None:
@@ -220,6 +226,10 @@ class Proxy:
             return  # to nothing that the editor asked
         answer = rewrite.response_to_client(message, self._pathmap)
         self._to_editor({**answer, "command": command})
+        if command == "disconnect":
+            # debugpy's adapter now waits for the end of its stdin, the editor for our end.
+            self._parted = True
+            self._over.set()
         if command in _START and message["success"]:
             note = {"category": "console", "output": CHILDREN_NOTE}
             self._to_editor(dap.event("output", note))

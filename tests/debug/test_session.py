@@ -180,7 +180,7 @@ async def test_a_barrier_that_refuses_is_told_in_its_own_words(bench: Bench) -> 
     session = await bench.start(barrier=barrier)
     async with DapClient.connected(session.port) as client:
         await client.ask("initialize", adapterID="python")
-        with pytest.raises(DapFailure, match="model.py differs there.*Choose one {of} them"):
+        with pytest.raises(DapFailure, match=r"model\.py differs there.*Choose one {of} them"):
             await client.ask("attach")
         await client.event("terminated")
         with pytest.raises(DapFailure, match="differs"):
