@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tests.servers.box import Box, Options
 from tests.servers.keys import KeyFile, make_key
@@ -168,3 +172,61 @@ class SshdBox(Box):
         self.jump_line.close()
         self.jump_server.close()
         self.server.close()
+
+
+class AccountBox(Box):
+    """A real sshd with PAM and an account of its own that has a password.
+
+    The account exists in a mount namespace of this sshd alone; nothing on the machine changes.
+    That takes root, and skips where even root may not make one.
+    """
+
+    user_name = "tester"
+    password = "open sesame"  # not a secret
+    _HASH = (
+        "$6$sidecar$Jodu1Ld/Iv41hyl6pwpTB2LCLwbhaRDBXGxBZ9."
+        "pZgBnn6nxbIOaz35cUTZ6NENCnzqMp6XG0J5PJ2tBzCKj71"
+    )
+    _UID, _GID = 61234, 65534
+
+    def __init__(self, thread: LoopThread, options: Sequence[str]) -> None:
+        unshare = need_program("unshare")
+        if os.geteuid() != 0 or subprocess.run([*self._namespace(unshare), "true"]).returncode:
+            pytest.skip("only on machines where the tests may make mount namespaces")
+        # Outside of pytest's folders, which only their owner may enter.
+        self._root = Path(tempfile.mkdtemp(prefix="sidecar-account-"))
+        self._root.chmod(0o711)
+        home = self._root / "home"
+        home.mkdir()
+        os.chown(home, self._UID, self._GID)
+        accounts = Path("/etc/passwd").read_text()
+        passwd, shadow = self._root / "passwd", self._root / "shadow"
+        passwd.write_text(f"{accounts}{self.user_name}:x:{self._UID}:{self._GID}::{home}:/bin/sh\n")
+        shadow.write_text(f"{self.user_name}:{self._HASH}:20000::::::\n")
+        shadow.chmod(0o600)
+        bind = (
+            'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && shift 2 && exec "$@"'
+        )
+        host_key, client_key = (
+            make_key(self._root / "host_key"),
+            make_key(self._root / "client_key"),
+        )
+        self.server = Sshd(
+            self._root,
+            home,
+            host_key,
+            client_key,
+            ["UsePAM yes", "PubkeyAuthentication no", *options],
+            [*self._namespace(unshare), "sh", "-c", bind, "sh", str(passwd), str(shadow)],
+        )
+        line = Relay(thread, ("127.0.0.1", self.server.port))
+        super().__init__(self._root, home, line, self.user_name, host_key, client_key)
+
+    @staticmethod
+    def _namespace(unshare: str) -> list[str]:
+        return [unshare, "--mount", "--propagation", "private"]
+
+    def close(self) -> None:
+        super().close()
+        self.server.close()
+        shutil.rmtree(self._root)

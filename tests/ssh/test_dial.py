@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import socket
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import asyncssh
 import pytest
 
 from sidecar.errors import ConnectError
@@ -19,7 +22,8 @@ from sidecar.ssh.transport import Transport
 from tests.servers.box import Box
 from tests.servers.embedded import EmbeddedBox
 from tests.servers.keys import make_key
-from tests.servers.openssh import SshdBox, free_port
+from tests.servers.loop_thread import LoopThread
+from tests.servers.openssh import AccountBox, SshdBox, free_port
 from tests.servers.programs import need_program
 from tests.ssh.conftest import Connect, configure
 from tests.ssh.people import Scripted
@@ -424,6 +428,61 @@ async def test_a_thinking_person_is_waited_for(new_box: NewBox, connect: Connect
     assert await says(await connect(person=Slow())) == b"in\n"
 
 
+async def test_no_log_has_a_secret(
+    new_box: NewBox, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = new_box(password="hunter2", codes={"Code: ": "hunter3"}, key=False)
+    caplog.set_level(logging.DEBUG)
+    # Level 3 writes down every packet before it is encrypted; nothing of ours may ever set it.
+    asyncssh.set_debug_level(2)
+    try:
+        await connect(person=Scripted(["hunter3"]))
+        configure(box, PreferredAuthentications="password")
+        await connect(person=Scripted(["wrong2", "hunter2"]))
+    finally:
+        asyncssh.set_debug_level(1)
+    assert caplog.text
+    assert not any(secret in caplog.text for secret in ("hunter2", "hunter3", "wrong2"))
+
+
+@pytest.fixture
+def account(
+    request: pytest.FixtureRequest,
+    server_thread: LoopThread,
+    isolated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[AccountBox]:
+    box = AccountBox(server_thread, request.param)
+    monkeypatch.setenv("SIDECAR_SSH_CONFIG", str(box.ssh_config))
+    yield box
+    box.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("account", "prompt"),
+    [
+        (["PasswordAuthentication yes"], "tester@127.0.0.1's password: "),
+        (["KbdInteractiveAuthentication yes"], "Password: "),
+    ],
+    indirect=["account"],
+    ids=["password", "keyboard-interactive"],
+)
+async def test_a_real_sshd_takes_what_is_typed(
+    account: AccountBox, connect: Connect, prompt: str
+) -> None:
+    person = Scripted(["wrong", account.password])
+    transport = await connect(person=person)
+    assert await says(transport, "id -un; pwd") == f"tester\n{account.home}\n".encode()
+    assert [question.prompt for question in person.secrets] == [prompt, prompt]
+    assert [bool(question.problem) for question in person.secrets] == [False, True]
+    assert transport.asked
+    # The ssh program of ours may ask nothing, and says what helps.
+    failure = await refusal(connect(transport="openssh"))
+    assert failure.code == "auth-failed"
+    assert "ControlMaster" in failure.fix
+
+
 # Ways around
 
 
@@ -435,6 +494,29 @@ async def test_a_jump_is_dialled_by_ourselves(sshd: SshdBox, connect: Connect, n
     assert sshd.jump_line.accepted == before + 1
     sshd.jump_line.cut()
     assert await asyncio.wait_for(transport.closed(), 10)
+
+
+async def test_three_hops_are_dialled_one_through_the_other(
+    sshd: SshdBox, connect: Connect
+) -> None:
+    with sshd.ssh_config.open("a") as config:
+        config.write("Host deep\n    ProxyJump jump,box\n")
+        config.writelines(f"    {name} {value}\n" for name, value in sshd.options().items())
+    before = sshd.accepted
+    assert await says(await connect("deep")) == b"in\n"
+    assert sshd.accepted == before + 2
+
+
+async def test_an_address_that_does_not_answer_costs_no_more_than_a_moment(
+    embedded: EmbeddedBox, connect: Connect
+) -> None:
+    # Of localhost's two addresses, one or both may exist; the box listens on IPv4 alone.
+    configure(embedded, HostName="localhost", HostKeyAlias="box")
+    embedded.known_hosts.write_text(f"box {embedded.host_key.public}\n")
+    assert await says(await connect()) == b"in\n"
+    need_program("ssh")
+    configure(embedded, HostName="localhost", AddressFamily="inet6")
+    assert (await refusal(connect())).code in ("refused", "no-such-host", "unreachable")
 
 
 async def test_a_jump_host_asks_for_itself(sshd: SshdBox, connect: Connect) -> None:
