@@ -63,7 +63,7 @@ def begin(arguments: Dict[str, Any]) -> None:
         threading.Thread(target=warm, args=(arguments["root"],), daemon=True).start()
     part = json.loads(zlib.decompress(read_part(0)).decode("ascii"))
     loader: Any = types.ModuleType("sidecar.agent.loader")
-    code = compile(part["now"][loader.__name__], "<sidecar.agent.loader>", "exec")
+    code = compile(part["now"][loader.__name__], "sidecar/agent/loader.py", "exec")
     exec(code, loader.__dict__)  # noqa: S102 - our own text, over our own connection
     sys.modules[loader.__name__] = loader
     loader.install(part["now"], part["later"])

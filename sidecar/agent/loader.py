@@ -11,8 +11,7 @@ touching the disk: give the child `sources()`, the text of this module among the
 what `first.begin` does::
 
     loader = types.ModuleType("sidecar.agent.loader")
-    exec(compile(sources["sidecar.agent.loader"], "<sidecar.agent.loader>", "exec"),
-         loader.__dict__)
+    exec(compile(sources[loader.__name__], "sidecar/agent/loader.py", "exec"), loader.__dict__)
     sys.modules[loader.__name__] = loader
     loader.install(sources)
 
@@ -65,7 +64,7 @@ class _MemoryImporter:
             return ModuleSpec(name, loader, is_package=True)
         if name not in self.sources:
             raise ModuleNotFoundError("%s is not among the modules that were sent" % name)
-        return ModuleSpec(name, loader, origin="<%s>" % name)
+        return ModuleSpec(name, loader, origin=_file(name))
 
     def is_package(self, name: str) -> bool:
         return name in PACKAGES
@@ -75,7 +74,7 @@ class _MemoryImporter:
         return self.sources.get(name, "")
 
     def get_code(self, name: str) -> Any:
-        return compile(self.get_source(name), "<%s>" % name, "exec", dont_inherit=True)
+        return compile(self.get_source(name), _file(name), "exec", dont_inherit=True)
 
     def create_module(self, spec: ModuleSpec) -> None:
         """None: the usual kind of module."""
@@ -83,6 +82,11 @@ class _MemoryImporter:
     def exec_module(self, module: ModuleType) -> None:
         code = self.get_code(module.__name__)
         exec(code, module.__dict__)  # noqa: S102 - that is what a loader does
+
+
+def _file(name: str) -> str:
+    """What tracebacks call it. Not in angle brackets: linecache asks nobody for such."""
+    return name.replace(".", "/") + ".py"
 
 
 _importer: Optional[_MemoryImporter] = None

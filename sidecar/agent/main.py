@@ -225,8 +225,11 @@ class Agent:
             os.write(self._wake_write, b"\0")
 
     def handler(self, name: str) -> Any:
-        """The handler of that route, made if it is not there yet. Never from the reader."""
+        """The handler of that route, made if it is not there yet; that may wait for modules, so
+        the reader only asks for those that are there."""
         handling = self._handlings[name]
+        if handling.handler is not None:
+            return handling.handler
         with self._making:
             if handling.handler is None:
                 handling.handler = handling.route.make(self)

@@ -96,6 +96,8 @@ class Streams:
                 child.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _signal(child, signal.SIGKILL)
+        for stream in tuple(self._streams.values()):
+            self._release(stream)
 
     # --- opening, on other threads -----------------------------------------------------------
 
@@ -333,6 +335,12 @@ class Streams:
         """Nothing more comes of it."""
         if self._streams.pop(stream.number, None) is None:
             return
+        self._release(stream)
+        if not stream.dropped:
+            # On the lane of the data, so behind it.
+            self._send(m.Close(stream.number, stream.status or 0, why), frames.STREAMS)
+
+    def _release(self, stream: _Stream) -> None:
         for descriptor in {stream.sink, *stream.sources} - {-1}:
             self._unregister(descriptor)
             if stream.socket is None:
@@ -340,9 +348,6 @@ class Streams:
         stream.sources, stream.sink = {}, -1
         if stream.socket is not None:
             stream.socket.close()
-        if not stream.dropped:
-            # On the lane of the data, so behind it.
-            self._send(m.Close(stream.number, stream.status or 0, why), frames.STREAMS)
 
     def _abort(self, stream: _Stream, why: str) -> None:
         if stream.process is not None and stream.status is None:
