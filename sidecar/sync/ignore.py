@@ -85,6 +85,8 @@ class Rules:
         self.root = root
         self._settings = tuple(ignore), tuple(include), frozenset(nested)
         self._state = _State(root, *self._settings)
+        self.generation = 0
+        """Grows with each reading after which decisions may differ."""
 
     @classmethod
     def load(
@@ -113,6 +115,11 @@ class Rules:
         """What holds for the entries of a directory: for those who ask about many of them."""
         return self._state.folder(path)
 
+    def forget(self, path: str) -> None:
+        """Forgets what was decided about a directory and those below it: it came or went, and
+        another one may stand there now."""
+        self._state.forget(path)
+
     def is_rule_file(self, path: str) -> bool:
         """Whether a change of this path may change decisions about others, so that `reload` and a
         scan are due."""
@@ -122,6 +129,7 @@ class Rules:
     def reload(self) -> None:
         """Reads all rules again; nothing decided before is remembered."""
         self._state = _State(self.root, *self._settings)
+        self.generation += 1
 
     def refresh(self) -> bool:
         """Reads all again if something outside the watched tree changed: git's index, the
@@ -134,6 +142,7 @@ class Rules:
             state.stamp = new.stamp
             return False
         self._state = new
+        self.generation += 1
         return True
 
 
@@ -206,6 +215,12 @@ class _State:
                 return folder
             folder = self._folders[one] = folder.inner(one.rpartition("/")[2])
         return folder
+
+    def forget(self, path: str) -> None:
+        if self._folders.pop(path, None) is not None:
+            below = f"{path}/"
+            for one in [one for one in self._folders if one.startswith(below)]:
+                self._folders.pop(one, None)
 
     def environment(self, path: str) -> str:
         """The mark that says that a directory is a Python environment, "" where there is none."""

@@ -17,11 +17,11 @@ of three runs (new bytes sent):
     1 MB appended                57 ms (1 MiB)      50 MB replaced by new      396 ms (50 MiB)
     200 insertions               63 ms (3.3 MB)     all new                   1.06 s (all)
 
-Without numpy the last takes 0.25 s, and blocks that moved by more than the search close by reaches
-are sent again. Signing takes 53 ms besides reading. Tried before: rolling checksums over every byte (numpy: 120
-to 190 MB/s; Python alone is hopeless), content-defined chunks (one more pass over all bytes, to
-save nothing in the usual case), mapping the file (one that is truncated meanwhile kills the
-process). Memory: a window of `Limits.window` bytes, and eight times that while numpy searches.
+Without numpy the last takes 0.25 s, and blocks that moved further than a few hundred kilobytes are
+sent again. Signing takes 53 ms besides reading. Tried before: rolling checksums over every byte
+(numpy: 120 to 190 MB/s; Python alone is hopeless), content-defined chunks (one more pass over all
+bytes, to save nothing in the usual case), mapping the file (one that is truncated meanwhile kills
+the process). Memory: a window of `Limits.window` bytes, and eight times that while numpy searches.
 
 Source of the idea: A. Tridgell, P. Mackerras, "The rsync algorithm", TR-CS-96-05, 1996.
 """

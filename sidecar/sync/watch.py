@@ -1,0 +1,256 @@
+"""Watching: which paths of a project changed, soon after they did.
+
+On Linux by inotify (inotify_tree.py): ignored folders cost no watches, nothing runs while nothing
+happens, and overflow is seen. Elsewhere, and where inotify fails, by watchfiles, which watches
+ignored folders too (their events are dropped), ends at names that are no UTF-8, and misses files
+in folders that appear and fill at once: so it is started again when it ends, and a folder that
+appears is listed, and listed again SECOND_LOOK seconds later.
+
+A watcher may still miss things (memory maps, network file systems), so now and then it asks for a
+scan: every BEAT seconds, every UNWATCHED seconds while some folders cannot be watched, after the
+machine slept, and when anything was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from sidecar.sync.ignore import Rules
+from sidecar.sync.inotify_tree import InotifyTree, RootGone, Seen
+from sidecar.sync.scan import scan
+
+logger = logging.getLogger(__name__)
+
+SETTLE = 0.002
+"""Seconds after the first event that others are waited for: a save is three or four of them."""
+
+TICK = 5.0
+"""Seconds between looks at the root itself and at the clock."""
+
+BEAT = 300.0
+"""Seconds between scans as a matter of course; one of 20,000 files takes 0.2 s."""
+
+UNWATCHED = 15.0
+"""The same while some folders cannot be watched."""
+
+SLEPT = 20.0
+"""Seconds that the wall clock may run ahead of the monotonic one in a tick, before it is taken for
+a sleep of the machine."""
+
+RESTART = 1.0
+"""Seconds before a watcher that ended is started again."""
+
+SECOND_LOOK = 0.4
+
+MAX_PATHS = 50_000
+"""Paths that wait for the reader; more become one request for a scan."""
+
+STEP, DEBOUNCE = 5, 50
+"""Milliseconds, of watchfiles: with a step of 1 it takes 2 % of a core while nothing happens."""
+
+T = TypeVar("T")
+
+
+class Batch(NamedTuple):
+    """Paths, relative to the root and not ignored, at which something may be different: something
+    came, went or changed there. `rescan`: changes beyond these may have happened anywhere."""
+
+    paths: frozenset[str]
+    rescan: bool
+
+
+class Watcher:
+    """The watch on one project.
+
+    Args:
+        root: its real path.
+        rules: what is ignored; when they were read anew, the watch follows within TICK seconds.
+        beat: see BEAT.
+        portable: whether to use watchfiles on Linux, too.
+    """
+
+    def __init__(
+        self, root: Path, rules: Rules, *, beat: float = BEAT, portable: bool = False
+    ) -> None:
+        self.root, self.rules = root, rules
+        self.missing = ""
+        """Why the watch is not whole, for `status`; "" where it is."""
+        self._beat = beat
+        self._portable = portable or sys.platform != "linux"
+        self._paths: set[str] = set()
+        self._lost = False
+        self._something = asyncio.Event()
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Changes as they come, for one reader, for as long as it wants them; end it by cancelling
+        the reader's task or with `contextlib.aclosing`.
+
+        The first batch comes when the watch stands and asks for a scan: what was scanned before
+        may have changed meanwhile. Batches that are not fetched grow together.
+        """
+        watching = asyncio.create_task(self._watch())
+        try:
+            last_scan = time.monotonic()
+            while True:
+                slept = await self._wait(watching)
+                pause = min(self._beat, UNWATCHED) if self.missing else self._beat
+                if slept or self._lost or time.monotonic() - last_scan >= pause:
+                    self._lost, last_scan = True, time.monotonic()
+                if self._paths or self._lost:
+                    batch = Batch(frozenset(self._paths), self._lost)
+                    self._paths, self._lost = set(), False
+                    yield batch
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _wait(self, watching: asyncio.Task[None]) -> bool:
+        """Returns when there is something, or after a tick; whether the machine slept."""
+        wall, ticks = time.time(), time.monotonic()
+        something = asyncio.create_task(self._something.wait())
+        try:
+            await asyncio.wait(
+                {something, watching},
+                timeout=min(TICK, self._beat),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            something.cancel()
+        if watching.done():
+            watching.result()
+        self._something.clear()
+        return (time.time() - wall) - (time.monotonic() - ticks) > SLEPT
+
+    def _tell(self, seen: Seen) -> None:
+        self._paths |= seen.paths
+        self._lost |= seen.lost
+        if len(self._paths) > MAX_PATHS:
+            self._paths, self._lost = set(), True
+        if self._paths or self._lost:
+            self._something.set()
+
+    async def _watch(self) -> None:
+        """Watches, and begins again whenever that ends."""
+        told = False
+        while True:
+            try:
+                async for seen in self._by_watchfiles() if self._portable else self._by_inotify():
+                    told = False
+                    self._tell(seen)
+            except (OSError, RootGone, RuntimeError) as error:
+                # watchfiles says all that goes wrong in it with a RuntimeError of its own.
+                if isinstance(error, OSError) and error.errno == errno.ENOSYS:
+                    self._portable = True
+                    continue
+                self.missing = f"not watched: {error}"
+                if not told:
+                    logger.info("watch of %s ended and begins again: %s", self.root, error)
+                    self._tell(Seen(set(), True))
+                told = True
+            await asyncio.sleep(RESTART)
+
+    # --- Linux
+
+    async def _by_inotify(self) -> AsyncIterator[Seen]:
+        tree = await _in_thread(partial(InotifyTree, self.root, self.rules))
+        try:
+            yield Seen(set(), True)
+            while True:
+                self.missing = tree.missing
+                soon = tree.soon
+                if await _readable(tree.fileno(), TICK if soon is None else min(TICK, soon)):
+                    await asyncio.sleep(SETTLE)
+                elif soon is None:
+                    tree.check_root()
+                yield await _in_thread(tree.look)
+        finally:
+            tree.close()
+
+    # --- elsewhere
+
+    async def _by_watchfiles(self) -> AsyncIterator[Seen]:
+        from watchfiles import watch
+
+        was = os.stat(self.root)
+        root = os.path.realpath(self.root)
+        again: set[str] = set()
+        stop = threading.Event()
+        # Not its asynchronous form, whose errors come in groups that Python 3.10 cannot catch.
+        changes = watch(
+            root,
+            watch_filter=None,
+            step=STEP,
+            debounce=DEBOUNCE,
+            stop_event=stop,
+            rust_timeout=int(SECOND_LOOK * 1000),
+            yield_on_timeout=True,
+        )
+        try:
+            self.missing = ""
+            yield Seen(set(), True)
+            while True:
+                change = await _in_thread(partial(next, changes, None), stop.set)
+                if change is None:
+                    raise RootGone("watchfiles ended")
+                told = {os.path.relpath(path, root).replace(os.sep, "/") for _, path in change}
+                if "." in told or not os.path.samestat(was, os.stat(self.root)):
+                    raise RootGone("the root was replaced")
+                if told or again:
+                    paths, again = await _in_thread(partial(self._sort, told, again))
+                    yield Seen(paths, False)
+        finally:
+            changes.close()
+
+    def _sort(self, told: set[str], again: set[str]) -> tuple[set[str], set[str]]:
+        """What counts of these paths, with all that is in the folders among them and in those of
+        `again`; and the folders that are to be listed once more."""
+        paths: set[str] = set()
+        folders: set[str] = set()
+        for path in told:
+            is_folder = os.path.isdir(f"{self.root}/{path}")
+            is_folder = is_folder and not os.path.islink(f"{self.root}/{path}")
+            if not self.rules.decide(path, is_folder).ignored:
+                paths.add(path)
+                if is_folder:
+                    folders.add(path)
+        for folder in folders:
+            self.rules.forget(folder)
+        for folder in folders | again:
+            paths.update(scan(self.root, self.rules, folder).entries)
+        return paths, folders
+
+
+async def _readable(descriptor: int, timeout: float) -> bool:
+    """Waits until a descriptor has something to read; whether it has."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await asyncio.wait_for(ready.wait(), timeout)
+    except asyncio.TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True
+
+
+async def _in_thread(function: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
+    """Runs a function in a thread. Who is cancelled meanwhile has it told to stop, and still waits
+    for its end, so that what it uses can be closed."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
