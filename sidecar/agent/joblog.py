@@ -113,6 +113,7 @@ class LogReader:
     """Reads a log from an offset on, also while another process appends to it.
 
     Args:
+        offset: of a record, or -1 for the present end.
         bounds: offsets of records that no part may span.
     Raises:
         LogError: there is no log, or it ends before `offset`.
@@ -125,8 +126,9 @@ class LogReader:
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise LogError("%s: %s" % (self._path, error.strerror)) from None
-        self.offset = offset
-        if not 0 <= offset <= os.fstat(self._descriptor).st_size:
+        size = os.fstat(self._descriptor).st_size
+        self.offset = size if offset == -1 else offset
+        if not 0 <= self.offset <= size:
             os.close(self._descriptor)
             raise LogError("%s ends before offset %d" % (self._path, offset))
 

@@ -392,7 +392,8 @@ class RunRefused(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Send the job's output from `offset` on as Output, then Exited. Replaces an earlier Tail.
+    """Send the job's output from `offset` on (-1: from its present end) as Output, then Exited.
+    Replaces an earlier Tail.
     Answered by Done; a job that runs and can be reached has its Taken sent, too. `bounds`: offsets
     that no Output may span, since somebody has everything before them already."""
 

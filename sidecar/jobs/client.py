@@ -1,0 +1,187 @@
+"""Jobs on one host, through whichever connection to it there is.
+
+Jobs are there, not here: this only remembers who looks at which, so that a new connection goes on
+where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sidecar import api
+from sidecar.core import frames, identity, messages
+from sidecar.core.pathmap import PathMap
+from sidecar.errors import RemoteError, RunError
+from sidecar.jobs import listing
+from sidecar.jobs.job import Job
+
+if TYPE_CHECKING:
+    from sidecar.remote.connection import AgentConnection
+
+
+class RunRefused(RunError):
+    """The run did not start since what is there is not what it was to run on.
+
+    Attributes:
+        paths: managed paths that differ; empty where a change was refused.
+    """
+
+    code = "differs"
+
+    def __init__(self, why: str, paths: list[str]) -> None:
+        shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+        super().__init__(
+            "The run was not started",
+            f"{why} ({shown})" if shown else why,
+            "sync, resolve what differs, or run it as it is there (--as-is)",
+        )
+        self.paths = paths
+
+
+def new_id() -> str:
+    """A job's id: sorts by its start, and no two laptops give the same one."""
+    return time.strftime("%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+
+
+class JobsClient:
+    """The jobs of one session.
+
+    Args:
+        host: its name in the configuration.
+        paths: maps the files of tracebacks; may be set later.
+    """
+
+    def __init__(self, host: str, paths: PathMap | None = None) -> None:
+        self.host, self.paths = host, paths
+        self._jobs: dict[str, Job] = {}
+
+    @property
+    def watched(self) -> list[Job]:
+        """Jobs whose output or end somebody here waits for."""
+        self._forget_ended()
+        return list(self._jobs.values())
+
+    async def run(
+        self,
+        agent: AgentConnection,
+        root: int,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        after: int = 0,
+        digest: str = "",
+        force: bool = False,
+        rows: int = 0,
+        columns: int = 0,
+        record: Mapping[str, str] | None = None,
+        job: str = "",
+        detach: bool = False,
+    ) -> Job:
+        """Starts a job behind the saves that were sent before.
+
+        Args:
+            root: the project's number with that agent.
+            env: what the job gets besides the environment there.
+            cwd: there: relative to the root, or absolute.
+            after, digest, force: the barrier, as the sync engine gives it.
+            rows, columns: of its terminal; 0 for none.
+            record: kept with the job, as it is.
+            job: its id; give one, and the same one again, to repeat a run whose answer was lost.
+            detach: nobody looks at its output.
+        Returns:
+            The job. Unless `detach`, its output is kept until its `view` is called, once, with
+            offset 0; call it soon.
+        Raises:
+            RunRefused: something there differs.
+            RunError: it could not be started (program, folder, …), or its end was not ours to see.
+            Disconnected: the connection went; whether it started is not known (see `job`).
+        """
+        name = job or new_id()
+        handle = Job(name, self.host, self.paths, fresh=True)
+        handle.listen(agent)
+        if not detach:
+            handle.hold()
+        try:
+            answer = await agent.request(
+                lambda number: messages.Run(
+                    number,
+                    root,
+                    name,
+                    list(argv),
+                    dict(env or {}),
+                    cwd,
+                    after,
+                    digest,
+                    force,
+                    rows,
+                    columns,
+                    dict(record or {}),
+                    not detach,
+                ),
+                frames.SAVES,
+            )
+        except RemoteError as error:
+            handle.detach()
+            raise RunError(error.what, error.why, error.fix, code=error.code) from None
+        except BaseException:
+            handle.detach()
+            raise
+        if isinstance(answer, messages.RunRefused):
+            handle.detach()
+            raise RunRefused(answer.why, [path for path, _ in identity.unpack(answer.body)])
+        assert isinstance(answer, messages.Started)
+        handle.pid = answer.pid
+        if detach:
+            handle.detach()
+        else:
+            self._jobs[name] = handle
+        return handle
+
+    def find(self, agent: AgentConnection, job: str) -> Job:
+        """The job of that id, whoever started it; whether it exists shows when it is used."""
+        self._forget_ended()
+        handle = self._jobs.get(job)
+        if handle is None:
+            handle = Job(job, self.host, self.paths, fresh=False)
+            handle.listen(agent)
+            self._jobs[job] = handle
+        return handle
+
+    async def list(self, agent: AgentConnection) -> list[api.Job]:
+        """All jobs known there, newest first."""
+        answer = await agent.request(messages.Jobs)
+        assert isinstance(answer, messages.JobList)
+        return [listing.describe(one, self.host) for one in listing.decode(answer.body)]
+
+    def disconnected(self) -> None:
+        """The connection is gone. The jobs run on."""
+        for job in self.watched:
+            job.detach()
+
+    async def resume(self, agent: AgentConnection) -> None:
+        """A new connection: every watched job goes on over it. One that cannot ends, with why.
+
+        Raises:
+            Disconnected: this connection is gone as well.
+        """
+        for job in self.watched:
+            try:
+                await job.resume(agent)
+            except RemoteError as error:
+                job.lost(str(error))
+
+    def close(self) -> None:
+        """Nobody here looks any more. The jobs run on."""
+        for job in self._jobs.values():
+            job.detach()
+        self._jobs.clear()
+
+    def _forget_ended(self) -> None:
+        for name, job in list(self._jobs.items()):
+            if job.exited.done() and not job.viewed:
+                job.detach()
+                del self._jobs[name]

@@ -1,0 +1,76 @@
+"""The agent's list of jobs: read, checked, and told as the editor's wire has it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import msgspec
+
+from sidecar import api
+from sidecar.errors import RemoteError
+from sidecar.jobs.output import signal_name
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One job, with the fields of agent/records.describe. Fields that are not known here are
+    left aside: the agent's version may be another one."""
+
+    id: str
+    argv: list[str]
+    cwd: str
+    state: str
+    started: float
+    host: str = ""
+    user: str = ""
+    pid: int = 0
+    ended: float | None = None
+    status: int | None = None
+    why: str = ""
+    terminal: bool = False
+    peak_rss: int = 0
+    dropped: int = 0
+    left: list[int] = []
+    record: dict[str, str] = {}
+
+
+_decoder = msgspec.json.Decoder(list[Listed])
+
+
+def decode(body: bytes) -> list[Listed]:
+    """The jobs in a messages.JobList, newest first.
+
+    Raises:
+        RemoteError: it is not what an agent of ours sends.
+    """
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise RemoteError("The list of jobs could not be read", str(error)) from None
+
+
+def describe(one: Listed, host: str) -> api.Job:
+    """The job for people and editors; `host` is the configuration's name for it."""
+    state: Literal["running", "exited", "lost"] = "running"
+    if one.state in ("exited", "lost"):
+        state = "exited" if one.state == "exited" else "lost"
+    signalled = one.status is not None and one.status < 0
+    return api.Job(
+        id=one.id,
+        host=host,
+        command=shlex.join(one.argv),
+        state=state,
+        started=datetime.fromtimestamp(one.started, timezone.utc).isoformat(timespec="seconds"),
+        exit_status=None if one.status is None else max(one.status, -1),
+        signal=signal_name(-one.status) if one.status is not None and signalled else "",
+        pid=one.pid,
+        tree=one.record.get("tree", ""),
+        commit=one.record.get("commit", ""),
+        dirty=_number(one.record.get("dirty", "")),
+        interpreter=one.record.get("interpreter", ""),
+    )
+
+
+def _number(text: Any) -> int:
+    return int(text) if isinstance(text, str) and text.isdigit() else 0
