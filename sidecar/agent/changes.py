@@ -28,6 +28,7 @@ from sidecar.agent.folder import encode
 from sidecar.agent.incoming import Incoming
 from sidecar.agent.managed import Managed
 from sidecar.agent.order import Order, Outcome, Task
+from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, lstat, open_file
 from sidecar.agent.staging import Staging
 from sidecar.agent.trash import Trash
@@ -143,7 +144,9 @@ class Changes:
             self._refuse(change, code, why, None)
         except OverflowError:
             self._refuse(change, "damaged", "a number is beyond what a file can have", None)
-        except Exception as error:  # noqa: BLE001 - an error of ours is an answer, too: no change may stay open
+        except LinkClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - an error of ours is answered, too
             traceback.print_exc(file=sys.stderr)
             self._refuse(change, "aborted", "an error of the sidecar: %r" % (error,), None)
 
@@ -244,17 +247,13 @@ class Changes:
                 put.executable,
                 put.mtime_ns,
             )
-            written = os.fstat(staged.descriptor)
             with self._copy_kept(folder, parts, old):
                 try:
-                    staged.land(folder, name, paths.parent(put.path), old is not None)
+                    landed = staged.land(folder, name, paths.parent(put.path), old is not None)
                 except FileExistsError:
                     raise self._differs(lstat(folder, name)) from None
-            landed = os.fstat(staged.descriptor)
-            if _traits(landed) != _traits(written):
-                landed = written  # written into within microseconds: the sweep is to find that
-            elif bytecode.is_source(parts[-1]):
-                landed = self._drop_bytecode(folder, parts[-1], staged.descriptor)
+            if bytecode.is_source(parts[-1]):
+                landed = self._drop_bytecode(folder, parts[-1], staged.descriptor, landed)
             incoming.discard()
             self._applied(put, identities.from_stat(landed))
 
@@ -295,7 +294,7 @@ class Changes:
                 os.utime(file.number, ns=(now.st_atime_ns, change.mtime_ns))
                 now = os.fstat(file.number)
             if bytecode.is_source(parts[-1]):
-                now = self._drop_bytecode(folder, parts[-1], file.number)
+                now = self._drop_bytecode(folder, parts[-1], file.number, now)
             self._applied(change, identities.from_stat(now))
 
     # --- links, folders, removals
@@ -458,15 +457,18 @@ class Changes:
         return self._trash.copy_kept(folder, parts, old, ours)
 
     @staticmethod
-    def _drop_bytecode(folder: int, name: str, source: int) -> os.stat_result:
+    def _drop_bytecode(
+        folder: int, name: str, source: int, status: os.stat_result
+    ) -> os.stat_result:
         """Removes the bytecode that Python would take for the source's; where that is not
-        allowed, gives the source the next second, so that Python takes none of it."""
-        status = os.fstat(source)
+        allowed, gives the source the next second, so that Python takes none of it. Returns what
+        the source is then."""
         try:
             bytecode.drop(folder, name, status)
         except OSError:
             os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
-        return os.fstat(source)
+            return os.fstat(source)
+        return status
 
     def _applied(self, change: Change, identity: Optional[Identity]) -> None:
         """With the lock held: the set, the order and the answers agree on what came when."""
@@ -479,14 +481,14 @@ class Changes:
     def _refuse(self, change: Change, code: str, why: str, have: Optional[Identity]) -> None:
         with self._lock:
             incoming = self._streams.get(change.seq)
-            if self.order.is_answered(change.seq):
-                return
+            if self.order.acceptable(change.seq):
+                if self.order.is_answered(change.seq):
+                    return
+                self._answer(change, Outcome(change.path, None, code))
             self._refusals.pop(change.path, None)
             self._refusals[change.path] = (change.seq, why)
             if len(self._refusals) > MOST_REFUSALS:
                 self._refusals.popitem(last=False)
-            if self.order.acceptable(change.seq):
-                self._answer(change, Outcome(change.path, None, code))
             self._send(
                 messages.Refused(change.seq, change.root, change.path, code, why, have),
                 frames.CONTROL,
@@ -518,8 +520,3 @@ class Changes:
             self._send(messages.Durable(self._root.number, upto), frames.CONTROL)
         if self._trash is not None:
             self._trash.prune(time.time())
-
-
-def _traits(status: os.stat_result) -> Tuple[int, ...]:
-    """What a rename leaves as it is."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

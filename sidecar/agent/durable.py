@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from sidecar.agent.outbox import LinkClosed
+
 QUIET = 0.1
 """Seconds without a change after which changes count as settled."""
 
@@ -57,6 +59,8 @@ class Settling:
                 return
             try:
                 task()
+            except LinkClosed:
+                return
             except OSError as error:
                 print("sidecar: changes could not be made durable: %s" % error, file=sys.stderr)
 

@@ -2,7 +2,8 @@
 
 `handle` may be called from several threads. What is slow, or comes in parts, holds up only who
 called: a large upload on one thread never keeps a small save on another from being made. Each
-request is answered, by what it asked for or by Fail; nothing foreign raises out of `handle`.
+request is answered, by what it asked for or by Fail. Nothing foreign raises out of `handle`, only
+LinkClosed, from `send`.
 """
 
 import sys
@@ -17,6 +18,7 @@ from sidecar.agent.durable import Settling
 from sidecar.agent.failure import Failure, Refusal, explain
 from sidecar.agent.folder import expand
 from sidecar.agent.managed import Managed
+from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Root
 from sidecar.agent.worker import Worker
 from sidecar.core import frames, messages, paths
@@ -152,7 +154,9 @@ class Files:
         except OSError as error:
             code, why = explain(error)
             what = "a file cannot be read there"
-        except Exception as error:  # noqa: BLE001 - an error of ours is an answer, too
+        except LinkClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - an error of ours is answered, too
             traceback.print_exc(file=sys.stderr)
             code, what, why = "internal", "the sidecar's agent made an error", repr(error)
             fix = "please report it"

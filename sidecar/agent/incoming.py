@@ -86,6 +86,7 @@ class Incoming:
         """The stream is over. Returns the file, whole and compared, ready to land."""
         assert self.assembly is not None
         assert self.staged is not None
+        self.check_old()  # rather than "damaged", which it then is as well
         self.assembly.finish(self.put.digest)
         return self.staged
 

@@ -107,11 +107,12 @@ class Order:
             return free
 
     def abandon(self) -> List[Task]:
-        """Gives up the tasks that wait for all changes up to a number: these will not come."""
+        """No more changes will come. Returns the tasks that wait for all up to a number; changes
+        that wait for others are dropped, since nobody is left to hear of them."""
         with self._lock:
             free = [task for _, task in self._upto]
-            self._upto = []
-            self._waiting -= len(free)
+            self._upto, self._after = [], {}
+            self._waiting = 0
             return free
 
     def _is_answered(self, seq: int) -> bool:

@@ -14,7 +14,7 @@ import stat
 import sys
 import time
 from itertools import count
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from sidecar.agent.copying import copy_range
 from sidecar.agent.failure import Refusal
@@ -45,25 +45,34 @@ class Staged:
         self.descriptor = os.open(name, _NEW, mode, dir_fd=area.folder)
         self._beside = b""
 
-    def land(self, folder: int, target: bytes, parents: str, replace: bool) -> None:
+    def land(self, folder: int, target: bytes, parents: str, replace: bool) -> os.stat_result:
         """Gives the file its place, whole, in one step.
 
         Args:
             folder, target: the place's folder, and the name in it.
             parents: the folder's path, for the note where staging beside is needed.
             replace: whether something may be there; if not, FileExistsError where something is.
+        Returns:
+            What landed. Where somebody wrote into it within microseconds: what it was before, so
+            that the next look at it finds a difference.
         """
+        written = os.fstat(self.descriptor)
         try:
             self._place(self._area.folder, self._name, folder, target, replace)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             self._move_beside(folder, parents)
+            written = os.fstat(self.descriptor)
             self._place(folder, self._beside, folder, target, replace)
-            os.fsync(folder)  # `syncfs` of the root's file system does not reach this one
             self._area.forget(self._name)
             self._beside = b""
+            # `syncfs` of the root's file system does not reach this one.
+            opened = Descriptor(os.open(b".", DIRECTORY, dir_fd=folder))
+            os.fsync(opened.number)
         self._name = b""
+        landed = os.fstat(self.descriptor)
+        return landed if _traits(landed) == _traits(written) else written
 
     @staticmethod
     def _place(there: int, name: bytes, folder: int, target: bytes, replace: bool) -> None:
@@ -232,6 +241,11 @@ class Staging:
                     os.unlink(BESIDE + token + b"-" + number, dir_fd=beside)
             except FileNotFoundError:
                 pass  # it had landed, or was not begun
+
+
+def _traits(status: os.stat_result) -> Tuple[int, int, int]:
+    """What a rename leaves as it is."""
+    return status.st_size, status.st_mtime_ns, status.st_mode
 
 
 def _is_left_over(tmp: int, name: bytes) -> bool:

@@ -6,6 +6,8 @@ import traceback
 from collections import deque
 from typing import Callable, Deque, Optional
 
+from sidecar.agent.outbox import LinkClosed
+
 MOST = 10000
 """Tasks that may wait. Each belongs to a message that somebody waits for an answer to."""
 
@@ -52,5 +54,7 @@ class Worker:
                 task = self._tasks.popleft()
             try:
                 task()
+            except LinkClosed:
+                pass  # nobody is left to hear of it; `close` follows
             except Exception:  # noqa: BLE001 - one task's error must not end the others'
                 traceback.print_exc(file=sys.stderr)
