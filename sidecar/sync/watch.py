@@ -14,6 +14,7 @@ machine slept, and when anything was lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -196,8 +197,8 @@ class Watcher:
             yield_on_timeout=True,
         )
         try:
-            self.missing = ""
-            yield Seen(set(), True)
+            # It watches from the first question on, so what was before that is to be scanned.
+            began = True
             while True:
                 change = await _in_thread(partial(next, changes, None), stop.set)
                 if change is None:
@@ -205,9 +206,13 @@ class Watcher:
                 told = {os.path.relpath(path, root).replace(os.sep, "/") for _, path in change}
                 if "." in told or not os.path.samestat(was, os.stat(self.root)):
                     raise RootGone("the root was replaced")
+                self.missing = ""
+                paths: set[str] = set()
                 if told or again:
                     paths, again = await _in_thread(partial(self._sort, told, again))
-                    yield Seen(paths, False)
+                if paths or began:
+                    yield Seen(paths, began)
+                began = False
         finally:
             changes.close()
 
@@ -247,10 +252,13 @@ async def _readable(descriptor: int, timeout: float) -> bool:
 async def _in_thread(function: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
     """Runs a function in a thread. Who is cancelled meanwhile has it told to stop, and still waits
     for its end, so that what it uses can be closed."""
-    running = asyncio.ensure_future(asyncio.to_thread(function))
+    # No task, which the end of the event loop would cancel while its thread goes on.
+    running = asyncio.get_running_loop().run_in_executor(None, function)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         stop()
-        await asyncio.gather(running, return_exceptions=True)
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):  # being told twice changes nothing
+                await asyncio.wait({running})
         raise

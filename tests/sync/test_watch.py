@@ -1,0 +1,311 @@
+import asyncio
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sidecar.sync import inotify_tree, watch
+from sidecar.sync.ignore import Rules
+from sidecar.sync.watch import Batch, Watcher
+
+DEADLINE = 20.0
+
+
+class Reader:
+    """Gathers what a watcher tells, and waits for it."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.paths: set[str] = set()
+        self.rescans = 0
+        self.batches: list[Batch] = []
+        self._changed = asyncio.Condition()
+
+    async def read(self) -> None:
+        async with aclosing(self.watcher.batches()) as batches:
+            async for batch in batches:
+                async with self._changed:
+                    self.paths |= batch.paths
+                    self.rescans += batch.rescan
+                    self.batches.append(batch)
+                    self._changed.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(condition), DEADLINE)
+
+    async def told(self, *paths: str) -> None:
+        await self.until(lambda: set(paths) <= self.paths)
+
+
+@asynccontextmanager
+async def watching(
+    root: Path, rules: Rules | None = None, **options: bool
+) -> AsyncIterator[Reader]:
+    reader = Reader(Watcher(root, rules or Rules.load(root), **options))  # type: ignore[arg-type]
+    task = asyncio.create_task(reader.read())
+    try:
+        await reader.until(lambda: reader.rescans > 0)
+        reader.rescans = 0
+        yield reader
+    finally:
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(result, asyncio.CancelledError), result
+
+
+both = pytest.mark.parametrize(
+    "portable",
+    [
+        pytest.param(
+            False, id="inotify", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+        ),
+        pytest.param(True, id="watchfiles"),
+    ],
+)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+@both
+async def test_each_kind_of_change_is_told(tmp_path: Path, portable: bool) -> None:
+    for name in ("changed", "gone", "moved", "mode", "replaced"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "in").write_text("x")
+    async with watching(tmp_path, portable=portable) as reader:
+        (tmp_path / "changed").write_text("y")
+        (tmp_path / "gone").unlink()
+        (tmp_path / "moved").rename(tmp_path / "there")
+        (tmp_path / "mode").chmod(0o755)
+        (tmp_path / "new").write_text("x")
+        (tmp_path / "link").symlink_to("new")
+        (tmp_path / "made").mkdir()
+        (tmp_path / "temporary").write_text("z")
+        (tmp_path / "temporary").rename(tmp_path / "replaced")
+        (tmp_path / "folder" / "in").write_text("y")
+        await reader.told(
+            "changed", "gone", "moved", "there", "mode", "new", "link", "made", "replaced",
+            "folder/in",
+        )  # fmt: skip
+
+
+@both
+async def test_files_in_folders_that_appear_and_fill_at_once_are_not_missed(
+    tmp_path: Path, portable: bool
+) -> None:
+    async with watching(tmp_path, portable=portable) as reader:
+
+        def burst() -> None:
+            for number in range(200):
+                (tmp_path / f"d{number}" / "deep").mkdir(parents=True)
+                (tmp_path / f"d{number}" / "deep" / "f").write_text("x")
+
+        await asyncio.to_thread(burst)
+        await reader.told(*(f"d{number}/deep/f" for number in range(200)))
+
+
+@both
+async def test_a_folder_that_is_moved_in_is_told_with_all_in_it(
+    tmp_path: Path, portable: bool
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "outside" / "deep").mkdir(parents=True)
+    (tmp_path / "outside" / "deep" / "f").write_text("x")
+    async with watching(root, portable=portable) as reader:
+        (tmp_path / "outside").rename(root / "inside")
+        await reader.told("inside", "inside/deep", "inside/deep/f")
+        (root / "inside" / "deep" / "g").write_text("x")
+        await reader.told("inside/deep/g")
+        (root / "inside").rename(root / "again")
+        await reader.told("again/deep/g")
+        (root / "again" / "deep" / "h").write_text("x")
+        await reader.told("again/deep/h")
+        assert "inside/deep/h" not in reader.paths
+
+
+@both
+async def test_a_name_that_is_no_utf_8_does_not_end_the_watch(
+    tmp_path: Path, portable: bool
+) -> None:
+    async with watching(tmp_path, portable=portable) as reader:
+        (tmp_path / "caf\udce9").write_text("x")
+        await reader.until(lambda: "caf\udce9" in reader.paths or reader.rescans > 0)
+        if portable:  # watchfiles ends at such a name, and is started again
+            await reader.until(lambda: reader.rescans > 1)
+        (tmp_path / "after").write_text("x")
+        await reader.told("after")
+
+
+@both
+async def test_ignored_paths_are_not_told(tmp_path: Path, portable: bool) -> None:
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    (tmp_path / "node_modules" / "deep").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    async with watching(tmp_path, portable=portable) as reader:
+        (tmp_path / "node_modules" / "deep" / "f").write_text("x")
+        (tmp_path / ".git" / "index").write_text("x")
+        (tmp_path / "a.log").write_text("x")
+        (tmp_path / "__pycache__").mkdir()
+        (tmp_path / "__pycache__" / "m.pyc").write_text("x")
+        (tmp_path / "last").write_text("x")
+        await reader.told("last")
+        assert reader.paths == {"last"}
+        assert reader.rescans == 0
+
+
+@both
+async def test_a_replaced_root_is_noticed(tmp_path: Path, portable: bool) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    async with watching(root, portable=portable) as reader:
+        root.rename(tmp_path / "old")
+        await reader.until(lambda: reader.rescans > 0)
+        reader.rescans = 0
+        root.mkdir()
+        (root / "f").write_text("x")
+        await reader.until(lambda: reader.rescans > 0)
+        assert reader.watcher.missing == ""
+        (root / "g").write_text("x")
+        await reader.told("g")
+
+
+@both
+async def test_a_scan_is_asked_for_at_every_beat(tmp_path: Path, portable: bool) -> None:
+    async with watching(tmp_path, portable=portable, beat=0.05) as reader:  # type: ignore[arg-type]
+        await reader.until(lambda: reader.rescans >= 3)
+
+
+@both
+async def test_nothing_is_left_running(tmp_path: Path, portable: bool) -> None:
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(3):
+        async with watching(tmp_path, portable=portable):
+            pass
+    gc.collect()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    watchers = [one for one in threading.enumerate() if "notify" in one.name]
+    assert watchers == []
+    if descriptors:
+        assert len(os.listdir("/proc/self/fd")) <= descriptors + 3  # asyncio's own
+
+
+@both
+async def test_what_is_not_fetched_grows_together(tmp_path: Path, portable: bool) -> None:
+    watcher = Watcher(tmp_path, Rules.load(tmp_path), portable=portable)
+    async with aclosing(watcher.batches()) as batches:
+        assert await batches.__anext__() == Batch(frozenset(), True)
+        for number in range(20):
+            (tmp_path / f"f{number}").write_text("x")
+            await asyncio.sleep(0)
+        seen: set[str] = set()
+        while len(seen) < 20:
+            seen |= (await asyncio.wait_for(batches.__anext__(), DEADLINE)).paths
+        assert seen == {f"f{number}" for number in range(20)}
+
+
+async def test_more_paths_than_can_wait_become_a_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MAX_PATHS", 10)
+    async with watching(tmp_path) as reader:
+        for number in range(200):
+            (tmp_path / f"f{number}").write_text("x")
+        await reader.until(lambda: reader.rescans > 0 or len(reader.paths) >= 200)
+
+
+@linux
+async def test_ignored_folders_take_no_watches(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / "node_modules" / f"d{number}").mkdir(parents=True)
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    tree = inotify_tree.InotifyTree(tmp_path, Rules.load(tmp_path))
+    try:
+        assert set(tree._watches) == {"", "src", "src/deep"}
+    finally:
+        tree.close()
+
+
+@linux
+async def test_the_watch_follows_new_rules(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / ".gitignore").write_text("data/\n")
+    rules = Rules.load(tmp_path)
+    async with watching(tmp_path, rules) as reader:
+        (tmp_path / ".gitignore").write_text("")
+        await reader.told(".gitignore")
+        rules.reload()
+        (tmp_path / "poke").write_text("")
+        await reader.until(lambda: reader.rescans > 0)
+        (tmp_path / "data" / "f").write_text("x")
+        await reader.told("data/f")
+
+
+@linux
+async def test_a_folder_that_takes_an_ignored_environments_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    async with watching(tmp_path) as reader:
+        shutil.rmtree(tmp_path / "env")
+        (tmp_path / "env").mkdir()
+        (tmp_path / "env" / "f").write_text("x")
+        await reader.told("env/f")
+
+
+@linux
+async def test_a_file_is_told_when_it_is_closed_or_written_to_for_long(tmp_path: Path) -> None:
+    async with watching(tmp_path) as reader:
+        with (tmp_path / "log").open("w") as log:
+            log.write("begin")
+            log.flush()
+            (tmp_path / "other").write_text("x")
+            await reader.told("other")
+            assert "log" not in reader.paths
+            await reader.told("log")
+            reader.paths.clear()
+            log.write("end")
+        await reader.told("log")
+
+
+@linux
+async def test_lost_events_ask_for_a_scan_and_new_folders_are_watched(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    tree = inotify_tree.InotifyTree(tmp_path, Rules.load(tmp_path))
+    try:
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        # Two events in turn, since the kernel joins equal ones; by a process of its own for speed.
+        code = "import os, sys\nfor n in range(int(sys.argv[1])): os.mkdir('x'); os.rmdir('x')"
+        command = [sys.executable, "-c", code, str(limit // 2 + 500)]
+        subprocess.run(command, cwd=tmp_path / "a", check=True, timeout=50)
+        (tmp_path / "unseen").mkdir()
+        assert tree.look().lost
+        assert "unseen" in tree._watches
+        (tmp_path / "unseen" / "f").write_text("x")
+        assert tree.look().paths == {"unseen/f"}
+    finally:
+        tree.close()
+
+
+@linux
+async def test_without_watches_left_the_watch_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FewWatches(inotify_tree.Inotify):
+        def add(self, folder: str) -> int:
+            if folder.endswith("deep"):
+                raise OSError(28, "No space left on device")
+            return super().add(folder)
+
+    monkeypatch.setattr(inotify_tree, "Inotify", FewWatches)
+    (tmp_path / "deep").mkdir()
+    async with watching(tmp_path) as reader:
+        assert "inotify watches" in reader.watcher.missing
+        (tmp_path / "f").write_text("x")
+        await reader.told("f")
