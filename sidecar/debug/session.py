@@ -47,6 +47,9 @@ _WORDS = 2000
 _ENVIRONMENT = {
     # Python's own modules are frozen, which debugpy would warn about in the program's output.
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # A helper for threads that began before the debugger did, which does not travel; debugpy
+    # would complain of that in the program's output.
+    "PYDEVD_LOAD_NATIVE_LIB": "0",
 }
 
 

@@ -42,6 +42,7 @@ async def test_a_breakpoint_set_with_a_local_path_hits_and_everything_shows_loca
         assert (await client.event("exited"))["exitCode"] == 0
         await client.event("terminated")
         assert str(bench.there) not in str(client.events)
+        assert client.printed("stderr") == ""
         assert proxy.CHILDREN_NOTE in client.printed("console")
         await client.ask("disconnect")
         await client.ended()
@@ -315,3 +316,26 @@ async def test_an_old_python_is_named_with_what_to_do(bench: Bench) -> None:
 async def test_an_adapter_that_does_not_come_up_is_told_with_its_words(bench: Bench) -> None:
     with pytest.raises(RunError, match="could not be started"):
         await bench.start(interpreter="/bin/false")
+
+
+OTHER_PYTHONS = {
+    version: str(Path.home() / f".pyenv/versions/{version}/bin/python")
+    for version in ("3.10.13", "3.12.1", "3.13.0")
+}
+
+
+@pytest.mark.parametrize("version", OTHER_PYTHONS)
+async def test_other_pythons_are_debugged_as_well(bench: Bench, version: str) -> None:
+    interpreter = OTHER_PYTHONS[version]
+    if not Path(interpreter).exists():
+        pytest.skip(f"only on a machine with Python {version}")
+    session = await bench.start(interpreter=interpreter, version=version)
+    model = str(bench.here / "model.py")
+    async with DapClient.connected(session.port) as client:
+        frames = await client.stop_at(model, SCORE)
+        assert (frames[0]["source"]["path"], frames[0]["line"]) == (model, SCORE)
+        await client.ask("setBreakpoints", source={"path": model}, breakpoints=[])
+        await client.ask("continue", threadId=1)
+        await client.output("total 12")
+        await client.event("terminated")
+        assert client.printed("stderr") == ""
