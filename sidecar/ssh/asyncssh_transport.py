@@ -11,7 +11,8 @@ import asyncssh
 
 from sidecar.errors import Disconnected, SidecarError
 from sidecar.questions import Person
-from sidecar.ssh.failures import FOREIGN, connect_error, disconnected
+from sidecar.ssh.codes import connect_error
+from sidecar.ssh.failures import FOREIGN, disconnected
 from sidecar.ssh.hop import Hop, connect_hop
 from sidecar.ssh.last_words import LastWords, escaped
 from sidecar.ssh.resolved import Resolved
@@ -41,7 +42,7 @@ class AsyncsshTransport:
         """Connects to `target`, hop by hop, each with its own keys, questions and host key.
 
         Raises:
-            ConnectError: see failures.py. What was connected until then is closed.
+            ConnectError: see codes.py. What was connected until then is closed.
         """
         hops: list[Hop] = []
         try:

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from sidecar.errors import SidecarError
-from sidecar.ssh.failures import connect_error
+from sidecar.ssh.codes import connect_error
 
 STATUS = 255
 """Of ssh for its own failures."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from sidecar.errors import ConnectError
+from sidecar.ssh.codes import connect_error
 
 _SCHEME = "ssh://"
 _PORT_AT_END = re.compile(r"^[^:]+:\d+$")
@@ -159,4 +160,4 @@ def _refuse_options(text: str) -> None:
 
 
 def _bad(text: str, why: str, fix: str = "give a Host of your ssh configuration") -> ConnectError:
-    return ConnectError(f"{text!r} is no SSH destination", why, fix, code="bad-destination")
+    return connect_error(f"{text!r} is no SSH destination", why, fix, "bad-destination")

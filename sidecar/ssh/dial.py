@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sidecar.questions import Person
 from sidecar.ssh.asyncssh_transport import AsyncsshTransport
-from sidecar.ssh.failures import connect_error
+from sidecar.ssh.codes import connect_error
 from sidecar.ssh.openssh_transport import OpensshTransport, has_live_master
 from sidecar.ssh.resolve import resolve, ssh_program
 from sidecar.ssh.resolved import Resolved
@@ -35,7 +35,7 @@ async def dial(
         progress: told each step, in words.
 
     Raises:
-        ConnectError: with a code of failures.py.
+        ConnectError: with a code of codes.py.
     """
     progress(f"Resolving {destination}")
     target = await resolve(destination)

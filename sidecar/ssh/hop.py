@@ -22,8 +22,9 @@ from asyncssh.public_key import (
 from sidecar.errors import SidecarError
 from sidecar.questions import Choice, Person
 from sidecar.ssh import known_hosts
+from sidecar.ssh.codes import connect_error
 from sidecar.ssh.deadline import within
-from sidecar.ssh.failures import FOREIGN, connect_error, no_answer, translate
+from sidecar.ssh.failures import FOREIGN, no_answer, translate
 from sidecar.ssh.known_hosts import Known
 from sidecar.ssh.proxy_command import ProxyCommand
 from sidecar.ssh.resolved import Resolved
@@ -40,6 +41,10 @@ CIPHERS = (
     "aes192-ctr",
     "aes128-ctr",
 )
+
+# While a key waits for a finger or a telephone for a look, neither side says a word. As long as
+# sshd gives for it by default.
+AUTHENTICATE_WITHIN = 120.0
 
 # A key that changes between the question and the second connection is asked about again, once.
 HOST_KEY_TRIES = 3
@@ -97,7 +102,7 @@ async def connect_hop(
         progress: told what happens, in words.
 
     Raises:
-        ConnectError: with a code of failures.py.
+        ConnectError: with a code of codes.py.
     """
     files = [*hop.known_hosts, *hop.global_known_hosts]
     trusted, asked = b"", False
@@ -105,7 +110,7 @@ async def connect_hop(
         entries = await asyncio.to_thread(known_hosts.read, files)
         known = known_hosts.find(entries, hop.host, hop.port, hop.host_key_alias)
         # Made by asyncssh through the factory below; ours keeps what it learned.
-        sign_in = SignIn(hop, person, known, trusted)
+        sign_in = SignIn(hop, person, known, trusted, progress)
         command: ProxyCommand | None = None
         sock: socket.socket | None = None
         try:
@@ -147,8 +152,8 @@ async def _sign_in(
     sock: socket.socket | None,
     tunnel: asyncssh.SSHClientConnection | None,
 ) -> asyncssh.SSHClientConnection:
-    """The handshake. The host must be heard every `connect_timeout` seconds, except while a
-    person is thinking."""
+    """The handshake. The host must be heard every `connect_timeout` seconds, and while it is
+    told who we are every AUTHENTICATE_WITHIN, not counting a person who is thinking."""
     options = _options(hop, known)
     task = asyncio.ensure_future(
         asyncssh.connect(
@@ -164,11 +169,13 @@ async def _sign_in(
     loop = asyncio.get_running_loop()
     try:
         while True:
-            silent = loop.time() - sign_in.last_sign
-            remaining = hop.connect_timeout - (0.0 if sign_in.waits_for_person else silent)
-            if remaining <= 0:
-                raise no_answer(hop, hop.connect_timeout)
-            done, _ = await asyncio.wait({task}, timeout=remaining)
+            limit = hop.connect_timeout
+            if sign_in.authenticating:
+                limit = max(limit, AUTHENTICATE_WITHIN)
+            silent = 0.0 if sign_in.waits_for_person else loop.time() - sign_in.last_sign
+            if silent >= limit:
+                raise no_answer(hop, limit)
+            done, _ = await asyncio.wait({task}, timeout=limit - silent)
             if done:
                 return task.result()
     finally:
@@ -193,6 +200,8 @@ def _options(hop: Resolved, known: Known) -> dict[str, object]:
         "password_auth": hop.password,
         "kbdint_auth": hop.keyboard_interactive,
         "host_based_auth": False,
+        "gss_auth": hop.gssapi,
+        "gss_kex": False,
         "x509_trusted_certs": None,
         "encryption_algs": _supported(
             "Ciphers", hop.ciphers or CIPHERS, get_encryption_algs(), hop

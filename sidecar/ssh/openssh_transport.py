@@ -17,8 +17,9 @@ from pathlib import Path
 from sidecar.config.places import runtime_dir
 from sidecar.errors import SidecarError
 from sidecar.ssh import complaints
+from sidecar.ssh.codes import connect_error
 from sidecar.ssh.deadline import within
-from sidecar.ssh.failures import connect_error, disconnected
+from sidecar.ssh.failures import disconnected
 from sidecar.ssh.last_words import LastWords
 from sidecar.ssh.resolve import configured_file, ssh_program
 from sidecar.ssh.resolved import Resolved
@@ -73,7 +74,7 @@ class OpensshTransport:
         """Uses the person's master, or starts one.
 
         Raises:
-            ConnectError: see failures.py; `no-ssh` where there is no ssh program.
+            ConnectError: see codes.py; `no-ssh` where there is no ssh program.
         """
         program = ssh_program()
         if not program:
@@ -121,7 +122,22 @@ class OpensshTransport:
     async def start(self, command: str) -> PipeProcess:
         if self.is_closed:
             raise self.loss()
-        child = await asyncio.create_subprocess_exec(
+        try:
+            child = await self._spawn(command)
+        except OSError as problem:
+            raise connect_error(
+                f"The ssh program cannot be started for {self.host}",
+                problem.strerror or str(problem),
+                "close other programs, or try again",
+                "no-command",
+            ) from problem
+        process = PipeProcess(self, child)
+        self._processes.add(process)
+        self._keep(process.run())
+        return process
+
+    async def _spawn(self, command: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             self._program,
             *_common(),
             *self._through_master(),
@@ -135,10 +151,6 @@ class OpensshTransport:
             # Control-C in a terminal that we share is for the person's program, not for ssh.
             start_new_session=True,
         )
-        process = PipeProcess(self, child)
-        self._processes.add(process)
-        self._keep(process.run())
-        return process
 
     async def closed(self) -> str:
         return await asyncio.shield(self._gone)
@@ -332,18 +344,21 @@ async def _until_ready(master: asyncio.subprocess.Process, target: Resolved) -> 
 
 async def _check(program: str, options: Sequence[str], target: Resolved) -> bool:
     """Whether a master answers."""
-    child = await asyncio.create_subprocess_exec(
-        program,
-        *_common(),
-        *options,
-        "-O",
-        "check",
-        "--",
-        target.destination.argument(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            program,
+            *_common(),
+            *options,
+            "-O",
+            "check",
+            "--",
+            target.destination.argument(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return False
     try:
         return await within(CHECK_WITHIN, child.wait()) == 0
     except asyncio.TimeoutError:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecar.errors import ConnectError
+from sidecar.ssh.codes import connect_error
 from sidecar.ssh.destination import Destination, jump_of_command, parse_jumps
 from sidecar.ssh.tokens import expand, tokens_for
 
@@ -31,7 +31,6 @@ _ONLY_OPENSSH = {
     "knownhostscommand": "none",
     "proxyusefdpass": "no",
     "bindinterface": "none",
-    "hostbasedauthentication": "no",
 }
 
 # Named algorithms count only where the person named them; `ssh -G` prints its defaults too.
@@ -73,6 +72,8 @@ class Resolved:
     publickey: bool = True
     password: bool = True
     keyboard_interactive: bool = True
+    gssapi: bool = False
+    """Kerberos; works in asyncssh where the library `gssapi` is installed."""
     connect_timeout: float = CONNECT_TIMEOUT
     alive_interval: float = ALIVE_INTERVAL
     alive_count: int = ALIVE_COUNT
@@ -157,11 +158,11 @@ def build(
         try:
             return float(value) if value else 0.0
         except ValueError:
-            raise ConnectError(
+            raise connect_error(
                 f"{name} in the ssh configuration is wrong",
                 f"{value!r} is no number",
                 "correct it in the ssh configuration",
-                code="bad-config",
+                "bad-config",
             ) from None
 
     def chosen(name: str) -> tuple[str, ...]:
@@ -237,6 +238,7 @@ def build(
         publickey=one("pubkeyauthentication", "yes").lower() not in ("no", "false"),
         password=flag("passwordauthentication", True),
         keyboard_interactive=flag("kbdinteractiveauthentication", True),
+        gssapi=flag("gssapiauthentication", False),
         connect_timeout=number("connecttimeout") or CONNECT_TIMEOUT,
         alive_interval=number("serveraliveinterval") or ALIVE_INTERVAL,
         alive_count=int(number("serveralivecountmax")) or ALIVE_COUNT,

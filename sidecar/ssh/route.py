@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sidecar.ssh.codes import connect_error
 from sidecar.ssh.destination import Destination
-from sidecar.ssh.failures import connect_error
 from sidecar.ssh.resolve import resolve
 from sidecar.ssh.resolved import Resolved
 

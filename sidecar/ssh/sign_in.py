@@ -10,14 +10,15 @@ the next method would only ask again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import asyncssh
 
 from sidecar.errors import ConnectError
 from sidecar.questions import Person, Secret
 from sidecar.ssh import known_hosts
-from sidecar.ssh.failures import connect_error, loss_in_words
+from sidecar.ssh.codes import connect_error
+from sidecar.ssh.failures import loss_in_words
 from sidecar.ssh.keys import Keyring
 from sidecar.ssh.known_hosts import Entry, Known
 from sidecar.ssh.last_words import escaped
@@ -36,10 +37,19 @@ class SignIn(asyncssh.SSHClient):
     Args:
         known: what the known_hosts files say about this hop.
         trusted: a key that the person accepted for this connection, in wire form.
+        progress: shown what the host says without asking anything.
     """
 
-    def __init__(self, hop: Resolved, person: Person, known: Known, trusted: bytes = b"") -> None:
+    def __init__(
+        self,
+        hop: Resolved,
+        person: Person,
+        known: Known,
+        trusted: bytes,
+        progress: Callable[[str], None],
+    ) -> None:
         self._hop = hop
+        self._progress = progress
         self._person = person
         self._known = known
         self._trusted = trusted
@@ -54,7 +64,9 @@ class SignIn(asyncssh.SSHClient):
         self.presented: asyncssh.SSHKey | None = None
         """The host's key, where it is not known and was not trusted."""
         self.asked = False
-        """A person was asked for a secret, or had to touch a key."""
+        """A person was asked for a secret, or had to touch a key or another device."""
+        self.authenticating = False
+        """The host has said who it is, and is being told who we are."""
         self.last_sign = asyncio.get_running_loop().time()
         """When the host, or the person, was heard last."""
         self.closed: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
@@ -135,8 +147,11 @@ class SignIn(asyncssh.SSHClient):
         self._heard()
         said = _clean(" ".join(part for part in (name, instructions) if part))
         if not prompts:
-            # A message only, often why the last answer was wrong.
-            self._problem = said or self._problem
+            # A message only: why the last answer was wrong, or that a telephone wants a look.
+            if said:
+                self.asked = True
+                self._problem = said
+                self._progress(f"{self._hop.name} says: {said}")
             return []
         answers: list[str] = []
         for prompt, echo in prompts:
@@ -209,6 +224,7 @@ class SignIn(asyncssh.SSHClient):
         return await self._ask(f"Enter passphrase for key '{file}': ")
 
     def _heard(self) -> None:
+        self.authenticating = True
         self.last_sign = asyncio.get_running_loop().time()
         if self._connection is not None:
             offered = self._connection.get_server_auth_methods()

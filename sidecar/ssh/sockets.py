@@ -41,7 +41,7 @@ async def connect(hop: Resolved) -> socket.socket:
     """A connected, non-blocking socket.
 
     Raises:
-        SidecarError: a ConnectError with one of the codes of failures.py.
+        SidecarError: a ConnectError with one of the codes of codes.py.
     """
     loop = asyncio.get_running_loop()
     family = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(hop.address_family, 0)

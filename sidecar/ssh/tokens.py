@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from sidecar.errors import ConnectError
+from sidecar.ssh.codes import connect_error
 
 _TOKEN = re.compile(r"%(.?)")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -74,11 +74,11 @@ def expand(
         try:
             return tokens[match[1]]
         except KeyError:
-            raise ConnectError(
+            raise connect_error(
                 f"{option} in the ssh configuration cannot be expanded",
                 f"{match[0]} in {value!r} is not known",
                 "write %% for a percent sign",
-                code="bad-config",
+                "bad-config",
             ) from None
 
     def variable(match: re.Match[str]) -> str:
@@ -86,11 +86,11 @@ def expand(
         try:
             return environment[match[1]]
         except KeyError:
-            raise ConnectError(
+            raise connect_error(
                 f"{option} in the ssh configuration cannot be expanded",
                 f"the variable {match[1]} is not set",
                 f"set {match[1]} in the environment, or change {option}",
-                code="bad-config",
+                "bad-config",
             ) from None
 
     # The home folder is put in first, and a token's value never looked at again: neither may

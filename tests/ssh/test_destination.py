@@ -56,6 +56,7 @@ def test_what_is_no_destination_is_refused(text: str) -> None:
     with pytest.raises(ConnectError) as caught:
         parse_destination(text)
     assert caught.value.code == "bad-destination"
+    assert caught.value.asks_person
     assert "\x1b" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ import asyncssh
 import pytest
 
 from sidecar.errors import ConnectError, SidecarError
-from sidecar.ssh import failures
+from sidecar.ssh import codes
 from sidecar.ssh.destination import Destination
 from sidecar.ssh.failures import FOREIGN, loss_in_words, translate
 from sidecar.ssh.resolved import Resolved
@@ -55,7 +55,7 @@ def foreign() -> Iterator[BaseException]:
 
 
 def documented() -> set[str]:
-    lines = (failures.__doc__ or "").splitlines()
+    lines = (codes.__doc__ or "").splitlines()
     listed = (line.split("    ")[1].split("  ")[0] for line in lines if line.startswith("    "))
     return {code.strip() for word in listed for code in word.split(",")}
 

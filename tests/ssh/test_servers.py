@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -68,6 +67,7 @@ def test_a_skip_is_a_failure_where_all_is_required(
         from tests.conftest import pytest_make_collect_report, pytest_runtest_makereport
         """)
     )
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         test_a="""
         import pytest
@@ -78,12 +78,11 @@ def test_a_skip_is_a_failure_where_all_is_required(
         """,
         test_b="import pytest\npytest.importorskip('no_such_module_here')\n",
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     monkeypatch.setenv("SIDECAR_REQUIRE_ALL", "1")
-    strict = pytester.run(*command)
+    strict = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     strict.stdout.fnmatch_lines(["*skipped, but SIDECAR_REQUIRE_ALL is set*"])
-    assert strict.ret == 2
-    strict = pytester.run(*command, "test_a.py")
+    assert strict.ret == pytest.ExitCode.INTERRUPTED
+    strict = pytester.runpytest_inprocess("test_a.py")
     strict.assert_outcomes(failed=1, skipped=1, xfailed=1)
     monkeypatch.delenv("SIDECAR_REQUIRE_ALL")
-    pytester.run(*command, "test_a.py").assert_outcomes(skipped=2, xfailed=1)
+    pytester.runpytest_inprocess("test_a.py").assert_outcomes(skipped=2, xfailed=1)
