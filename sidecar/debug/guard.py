@@ -39,7 +39,7 @@ user, timeouts, inode, …"""
 EXIT_NO_GUARD = 3
 """Exit status: listeners could not be kept from other users, so none were opened."""
 
-LEAVE_SECONDS = 5.0
+LEAVE_SECONDS = 3.0
 """How long the adapter may take to end the debuggee in its own way when its client has gone."""
 
 _ESTABLISHED = 1

@@ -23,11 +23,16 @@ CHILDREN_NOTE = "Processes that the program starts run without the debugger.\n"
 LEAVE_SECONDS = 5.0
 """How long an editor may take to go once its session is over."""
 
+END_SECONDS = 3.0
+"""How long debugpy may take to end the program when the editor asks for it. It waits for the end of
+the program's output, which a process that the program left behind may hold open for ever."""
+
 _CHUNK = 1 << 16
 _MAX_PENDING = 4096
 """Requests of the editor without an answer: more than a person can cause."""
 
 _START = ("attach", "launch")
+_END = ("disconnect", "terminate")
 
 
 class Adapter(Protocol):
@@ -134,16 +139,23 @@ class Proxy:
         if command in _START:
             self._start(message)
             return
-        if command in ("disconnect", "terminate") and self._starting and not self._launched:
-            self._call_off(self._starting)
+        if command in _END:
+            if self._starting and not self._launched:
+                self._call_off(self._starting)
+            asyncio.get_running_loop().call_later(END_SECONDS, self._insist, number)
         path = rewrite.source_path(message)
         if path:
             self._pathmap = self._pathmap.spelled_like(path)
         self._pending[number] = command
         await self._to_adapter(rewrite.request_to_remote(message, self._pathmap))
 
+    def _insist(self, number: int) -> None:
+        if number in self._pending:
+            self._parted = self._parted or self._pending[number] == "disconnect"
+            self._over.set()
+
     def _refuse(self, number: int, command: str) -> None:
-        if command in ("disconnect", "terminate"):
+        if command in _END:
             self._to_editor(dap.success(number, command))
             self._parted = self._parted or command == "disconnect"
         else:
@@ -253,7 +265,7 @@ class Proxy:
         self._over.set()
         text = self._why or "The session is over."
         for number, command in list(self._pending.items()):
-            self._answer(number, command in ("disconnect", "terminate"), text)
+            self._answer(number, command in _END, text)
         if self._why and not self._terminated:
             note = {"category": "important", "output": f"{self._why}\n"}
             self._to_editor(dap.event("output", note))

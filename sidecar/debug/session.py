@@ -38,7 +38,7 @@ STRANGERS = 8
 START_SECONDS = 60.0
 """How long the adapter may take to come up: on a shared file system, imports are slow."""
 
-ADAPTER_SECONDS = 4.0
+ADAPTER_SECONDS = 2.0
 """How long the adapter may take to end after its client has gone."""
 
 _WORDS = 2000

@@ -207,9 +207,9 @@ async def test_however_the_client_ends_it_nothing_is_left_there(bench: Bench, wa
     bench.write(
         "main.py",
         "import subprocess, sys, time\n"
-        "child = [sys.executable, '-c', 'import os, time; os.setsid(); time.sleep(600)']\n"
-        "subprocess.Popen(child)\n"
-        "print('started', flush=True)\n"
+        # It keeps the program's stdout open, out of reach of a signal to the process group.
+        "child = 'import os, time; os.setsid(); print(\"started\", flush=True); time.sleep(600)'\n"
+        "subprocess.Popen([sys.executable, '-c', child])\n"
         "time.sleep(600)\n",
     )
     session = await bench.start()
