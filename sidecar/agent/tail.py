@@ -121,6 +121,6 @@ class Tail:
 
     def _tell(self, status: int, why: str) -> None:
         try:
-            self._send(m.Exited(self._job, status, why), frames.STREAMS)
+            self._send(m.Exited(self._job, status, why, self._reader.offset), frames.STREAMS)
         except LinkClosed:
             pass  # as above

@@ -419,11 +419,13 @@ class Output(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """`status`: exit status, or minus the signal's number. `why`: where neither is known."""
+    """`status`: exit status, or minus the signal's number. `why`: where neither is known. `end`:
+    the offset behind the last Output of this Tail, -1 from an agent that does not tell."""
 
     job: str
     status: int
     why: str = ""
+    end: int = -1
 
 
 class Input(NamedTuple):

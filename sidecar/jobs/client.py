@@ -61,7 +61,7 @@ class JobsClient:
     @property
     def watched(self) -> list[Job]:
         """Jobs whose output or end somebody here waits for."""
-        self._forget_ended()
+        self._forget()
         return list(self._jobs.values())
 
     async def run(
@@ -143,7 +143,7 @@ class JobsClient:
 
     def find(self, agent: AgentConnection, job: str) -> Job:
         """The job of that id, whoever started it; whether it exists shows when it is used."""
-        self._forget_ended()
+        self._forget()
         handle = self._jobs.get(job)
         if handle is None:
             handle = Job(job, self.host, self.paths, fresh=False)
@@ -180,8 +180,9 @@ class JobsClient:
             job.detach()
         self._jobs.clear()
 
-    def _forget_ended(self) -> None:
+    def _forget(self) -> None:
+        """Lets go of jobs that nobody waits for."""
         for name, job in list(self._jobs.items()):
-            if job.exited.done() and not job.viewed:
+            if not job.needed:
                 job.detach()
                 del self._jobs[name]

@@ -41,9 +41,9 @@ class View:
         self._job, self.offset = job, offset
         self._on_output, self._on_exit = on_output, on_exit
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing is told any more; the job runs on."""
-        self._job.leave(self)
+        await self._job.leave(self)
 
     def output(self, part: api.Output) -> None:
         if part.offset >= self.offset:
@@ -71,6 +71,7 @@ class Job:
         self._agent: AgentConnection | None = None
         self._stops: list[Callable[[], None]] = []
         self._tailed = False
+        self._stopping = 0
         self._expected: int | None = 0
         """Offset of the part that comes next; None: whatever comes."""
         self._held: list[messages.Output | messages.Exited] | None = None
@@ -149,22 +150,30 @@ class Job:
             try:
                 await self.tail()
             except SidecarError:
-                self.leave(view)
+                await self.leave(view)
                 raise
         return view
 
     @property
-    def viewed(self) -> bool:
-        return bool(self._views) or self._held is not None
+    def needed(self) -> bool:
+        """Somebody waits for its output or its end, or typed what it has not taken yet."""
+        return (
+            bool(self._views) or self._held is not None or self._stopping > 0 or self._keyboard.busy
+        )
 
     def lost(self, why: str) -> None:
         """It cannot be found there any more."""
         self._held = None
         self._on_exited(messages.Exited(self.id, 0, why))
 
-    def leave(self, view: View) -> None:
+    async def leave(self, view: View) -> None:
+        """One view less. Behind the last one the output stays where it is."""
         with contextlib.suppress(ValueError):
             self._views.remove(view)
+        if self._agent is not None and self._tailed and not self.needed:
+            self._tailed = False
+            with contextlib.suppress(SidecarError):
+                await self._agent.send(messages.Untail(self.id))
 
     async def input(self, data: bytes, eof: bool = False) -> None:
         """Types for the job; waits while more than a window of input was not taken, also through
@@ -173,6 +182,7 @@ class Job:
         Raises:
             RunError: the job has ended, or its input has.
         """
+        await self._reach()
         await self._keyboard.type(data, eof)
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -200,19 +210,27 @@ class Job:
         Raises:
             RemoteError, Disconnected: as `signal`; what was sent has been sent.
         """
-        if not self._tailed:
-            self._expected = None  # its end is what counts, not what it printed before
+        self._stopping += 1
+        try:
+            await self._reach()
+            for name, patience in steps:
+                try:
+                    await self.signal(name)
+                except RemoteError as error:
+                    if error.code != "over":
+                        raise
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(self.exited), patience)
+                    return await self._remains()
+            return f"job {self.id} on {self.host} did not end by {steps[-1][0]}"
+        finally:
+            self._stopping -= 1
+
+    async def _reach(self) -> None:
+        """Lets its end be known, and its input flow, where nobody looks at its output."""
+        if self._agent is not None and not self._tailed and not self.exited.done():
+            self._expected = None
             await self.tail()
-        for name, patience in steps:
-            try:
-                await self.signal(name)
-            except RemoteError as error:
-                if error.code != "over":
-                    raise
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.exited), patience)
-                return await self._remains()
-        return f"job {self.id} on {self.host} did not end by {steps[-1][0]}"
 
     async def _remains(self) -> str:
         answer = await self._connected().request(messages.Jobs)
@@ -242,6 +260,8 @@ class Job:
             view.output(part)
 
     def _on_exited(self, message: messages.Exited) -> None:
+        if -1 < message.end != self._expected and self._expected is not None:
+            return  # of a replaced tail, like such output
         if self._held is not None:
             self._held.append(message)
             return

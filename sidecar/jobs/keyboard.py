@@ -67,6 +67,11 @@ class Keyboard:
                 self._end = self._taken + len(self._kept)
                 self._more.set()
 
+    @property
+    def busy(self) -> bool:
+        """Something was typed that the job's side does not have."""
+        return bool(self._kept) and not self._over
+
     def taken(self, offset: int) -> None:
         """The job's side has everything before that offset."""
         if not self._based.is_set() or offset > self._taken + len(self._kept):

@@ -24,7 +24,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_stdout_and_stderr_come_apart_and_then_the_exit_status(desk: Desk) -> None:
     job = desk.shell("echo out; echo err >&2; exit 3")
-    assert desk.sent.exited(job) == m.Exited(job, 3)
+    exited = desk.sent.exited(job)
+    assert (exited.status, exited.why) == (3, "")
+    assert exited.end == desk.sent.parts(job)[-1].end
     assert desk.sent.output(job, 1) == b"out\n"
     assert desk.sent.output(job, 2) == b"err\n"
 

@@ -256,3 +256,42 @@ async def test_a_job_that_is_not_there_is_an_error_for_who_looks(place: Place) -
         await place.client.find(place.agent, "never-was").view(0, watcher.output, watcher.exited)
     assert caught.value.code == "no-such-job"
     assert place.client.watched == [] or not watcher.parts
+
+
+async def test_who_looks_late_at_a_job_that_is_over_sees_all_of_it(place: Place) -> None:
+    job, first = await start(place, "sh", "-c", "seq 1000; exit 5")
+    assert (await first.end()).status == 5
+    for offset, text in [(0, first.text()), (first.parts[-1].end, "")]:
+        late = Watcher()
+        await place.client.find(place.agent, job.id).view(offset, late.output, late.exited)
+        assert (await late.end()).status == 5
+        assert late.text() == text
+
+
+async def test_a_job_that_nobody_looks_at_can_be_typed_for(place: Place) -> None:
+    script = "read x; echo $x; read x; echo $x"
+    job = await place.client.run(place.agent, 1, ["sh", "-c", script], detach=True)
+    for line in (b"one\n", b"two\n"):
+        await place.client.find(place.agent, job.id).input(line)
+    late = Watcher()
+    await place.client.find(place.agent, job.id).view(0, late.output, late.exited)
+    await late.end()
+    assert late.text() == "one\ntwo\n"
+
+
+async def test_behind_the_last_viewer_no_output_comes_and_the_job_goes_on(place: Place) -> None:
+    job, watcher = await start(place, "sh", "-c", "echo a; read x; echo b")
+    await watcher.saw("a\n")
+    view = await job.view(watcher.parts[-1].end, Watcher().output, Watcher().exited)
+    await view.close()
+    assert place.client.watched == [job]
+    for other in list(job._views):
+        await other.close()
+    assert place.client.watched == []
+    late = Watcher()
+    found = place.client.find(place.agent, job.id)
+    await found.view(watcher.parts[-1].end, late.output, late.exited)
+    await found.input(b"\n")
+    assert (await late.end()).status == 0
+    assert late.text() == "b\n"
+    assert watcher.text() == "a\n"
