@@ -7,7 +7,8 @@ from collections.abc import Callable
 from sidecar.questions import Person
 from sidecar.ssh.asyncssh_transport import AsyncsshTransport
 from sidecar.ssh.codes import connect_error
-from sidecar.ssh.openssh_transport import OpensshTransport, has_live_master
+from sidecar.ssh.master import has_live_master
+from sidecar.ssh.openssh_transport import OpensshTransport
 from sidecar.ssh.resolve import resolve, ssh_program
 from sidecar.ssh.resolved import Resolved
 from sidecar.ssh.transport import Transport

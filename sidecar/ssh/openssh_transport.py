@@ -1,67 +1,42 @@
 """The system's ssh program as transport: whatever it can do, we can.
 
 A live ControlMaster of the person is used as it stands: no question, no second login. Otherwise
-one ssh of ours is the master, signed in once, and every command goes through it. It holds no
-terminal and may ask nothing (BatchMode), and nothing here weakens what ssh checks.
+one ssh of ours is the master, signed in once, and every command goes through it. Nothing here
+weakens what ssh checks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 
-from sidecar.config.places import runtime_dir
 from sidecar.errors import SidecarError
 from sidecar.ssh import complaints
 from sidecar.ssh.codes import connect_error
-from sidecar.ssh.deadline import within
 from sidecar.ssh.failures import disconnected
 from sidecar.ssh.last_words import LastWords
-from sidecar.ssh.resolve import configured_file, ssh_program
+from sidecar.ssh.master import Master, answers, base_options, has_live_master
+from sidecar.ssh.resolve import ssh_program
 from sidecar.ssh.resolved import Resolved
-
-# `ssh -O check` only talks to a socket on this machine.
-CHECK_WITHIN = 3.0
-
-# Time for ssh to end by itself, and again after it was told to.
-PATIENCE = 2.0
-
-# The master's word that it is signed in and listens for commands; on stdout, which is ours alone.
-READY = "sidecar-ready"
 
 READ_LIMIT = 1 << 20
 """Of a reader's buffer: asyncio stops reading at twice this."""
 
 
-async def has_live_master(target: Resolved) -> bool:
-    """Whether the person's own ssh to this host is up and can be shared."""
-    program = ssh_program()
-    if not program or not target.control_path:
-        return False
-    return await _check(program, [], target)
-
-
 class OpensshTransport:
-    """See Transport. Made by `connect`."""
+    """See Transport. Made by `connect`.
+
+    Args:
+        master: ours; None for the person's.
+    """
 
     name = "openssh"
 
-    def __init__(
-        self,
-        program: str,
-        target: Resolved,
-        folder: Path | None,
-        master: asyncio.subprocess.Process | None,
-    ) -> None:
+    def __init__(self, program: str, target: Resolved, master: Master | None) -> None:
         self._program = program
         self._target = target
-        self._folder = folder
         self._master = master
-        self._words = LastWords()
         self._processes: set[PipeProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -86,30 +61,12 @@ class OpensshTransport:
             )
         if await has_live_master(target):
             progress(f"Using your ControlMaster to {target.name}")
-            return cls(program, target, None, None)
+            return cls(program, target, None)
         progress(f"Connecting to {target.address} with ssh")
-        # A path that a socket can have: ssh adds 17 bytes to it while it is made.
-        folder = Path(tempfile.mkdtemp(prefix="m", dir=runtime_dir()))
-        master: asyncio.subprocess.Process | None = None
         try:
-            master = await asyncio.create_subprocess_exec(
-                program,
-                *_common(),
-                *_master_options(target, folder),
-                "--",
-                target.destination.argument(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-            await _until_ready(master, target)
-        except BaseException:
-            if master is not None:
-                await _end(master)
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return cls(program, target, folder, master)
+            return cls(program, target, await Master.start(program, target))
+        except OSError as problem:
+            raise _cannot_start(target.name, problem) from problem
 
     @property
     def host(self) -> str:
@@ -125,12 +82,7 @@ class OpensshTransport:
         try:
             child = await self._spawn(command)
         except OSError as problem:
-            raise connect_error(
-                f"The ssh program cannot be started for {self.host}",
-                problem.strerror or str(problem),
-                "close other programs, or try again",
-                "no-command",
-            ) from problem
+            raise _cannot_start(self.host, problem) from problem
         process = PipeProcess(self, child)
         self._processes.add(process)
         self._keep(process.run())
@@ -139,7 +91,7 @@ class OpensshTransport:
     async def _spawn(self, command: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             self._program,
-            *_common(),
+            *base_options(),
             *self._through_master(),
             "--",
             self._target.destination.argument(),
@@ -160,10 +112,8 @@ class OpensshTransport:
         for process in list(self._processes):
             process.close()
         if self._master is not None:
-            await _end(self._master)
+            await self._master.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def loss(self) -> SidecarError:
         return disconnected(self.host, self._gone.result() if self.is_closed else "it ended")
@@ -173,28 +123,19 @@ class OpensshTransport:
         self._processes.discard(process)
         if status != complaints.STATUS or self.is_closed:
             return self.is_closed
-        if self._master is not None:
-            # It knows best, but may be a moment behind.
-            alive = self._master.returncode is None and await self._answers()
-        else:
-            alive = await self._answers()
+        has_ended = self._master is not None and self._master.has_ended
+        alive = not has_ended and await answers(self._program, self._through_master(), self._target)
         if alive:
             return False
         complaint = complaints.classify(words)
         self._mark_gone(complaint.words if complaint else "the shared connection ended")
         return True
 
-    async def _answers(self) -> bool:
-        return await _check(self._program, self._through_master(), self._target)
-
     def _through_master(self) -> Sequence[str]:
-        """Options that use the master and never make a connection of their own: where it is gone
-        or dying, ssh would sign in anew, unasked. Without any method it cannot; and where its
-        socket is ours, a line that ends at once saves it the way there."""
-        options = ["-o", "ControlMaster=no", "-o", "PreferredAuthentications=none"]
-        if self._folder is not None:
-            options += ["-S", str(_socket(self._folder)), "-o", "ProxyCommand=false"]
-        return options
+        """Options that use the master and never sign in anew where it is gone: without any
+        method ssh cannot."""
+        ours = self._master.options if self._master is not None else []
+        return ["-o", "ControlMaster=no", "-o", "PreferredAuthentications=none", *ours]
 
     def _mark_gone(self, reason: str) -> None:
         if not self._gone.done():
@@ -205,15 +146,9 @@ class OpensshTransport:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _watch(self, master: asyncio.subprocess.Process) -> None:
-        """Until our master ends: then the connection is gone."""
-        assert master.stderr is not None
-        while data := await master.stderr.read(1 << 14):
-            self._words.feed(data)
-        await master.wait()
-        words = self._words.text()
-        complaint = complaints.classify(words)
-        self._mark_gone(complaint.words if complaint else "ssh ended")
+    async def _watch(self, master: Master) -> None:
+        """Until our master ends: then the connection is gone, and every ssh that went through."""
+        self._mark_gone(await master.closed())
         for process in list(self._processes):
             process.close()
 
@@ -286,93 +221,10 @@ class PipeProcess:
         )
 
 
-def _socket(folder: Path) -> Path:
-    return folder / "s"
-
-
-def _common() -> list[str]:
-    """Options of every ssh that we start. It may ask nothing, as it has nobody to ask."""
-    file = configured_file()
-    always = ["BatchMode=yes", "LogLevel=INFO", "RemoteCommand=none", "RequestTTY=no"]
-    options = [part for option in always for part in ("-o", option)]
-    return [*(["-F", file] if file else []), *options]
-
-
-def _master_options(target: Resolved, folder: Path) -> list[str]:
-    """A connection and nothing else: no terminal, no command, none of the person's forwards."""
-    # ssh says nowhere else that it is signed in. The person's own LocalCommand is run as well.
-    after = f"; {target.local_command}" if target.local_command else ""
-    options = {
-        "ControlMaster": "yes",
-        "ControlPath": str(_socket(folder)).replace("%", "%%"),
-        "ControlPersist": "no",
-        "ClearAllForwardings": "yes",
-        "PermitLocalCommand": "yes",
-        "LocalCommand": f"echo {READY}{after}",
-        "ServerAliveInterval": str(int(max(target.alive_interval, 1))),
-        "ServerAliveCountMax": str(target.alive_count),
-        "ConnectTimeout": str(int(max(target.connect_timeout, 1))),
-    }
-    return ["-N", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
-
-
-async def _until_ready(master: asyncio.subprocess.Process, target: Resolved) -> None:
-    """Until the master is signed in.
-
-    Raises:
-        ConnectError: it ended instead; its words say why.
-    """
-    assert master.stdout is not None
-    assert master.stderr is not None
-    words = LastWords()
-
-    async def listen(stderr: asyncio.StreamReader) -> None:
-        while data := await stderr.read(1 << 14):
-            words.feed(data)
-
-    listening = asyncio.create_task(listen(master.stderr))
-    try:
-        while line := await master.stdout.readline():
-            if line.strip() == READY.encode():
-                return
-        await within(PATIENCE, asyncio.shield(listening))
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-    raise complaints.failure(target.name, words.text())
-
-
-async def _check(program: str, options: Sequence[str], target: Resolved) -> bool:
-    """Whether a master answers."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            program,
-            *_common(),
-            *options,
-            "-O",
-            "check",
-            "--",
-            target.destination.argument(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return False
-    try:
-        return await within(CHECK_WITHIN, child.wait()) == 0
-    except asyncio.TimeoutError:
-        return False
-    finally:
-        await _end(child)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Ends a child and waits for it, so that nothing of it is left."""
-    for stop in (child.terminate, child.kill):
-        if child.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            stop()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await within(PATIENCE, child.wait())
+def _cannot_start(name: str, problem: OSError) -> SidecarError:
+    return connect_error(
+        f"The ssh program cannot be started for {name}",
+        problem.strerror or str(problem),
+        "see what `ssh -V` says",
+        "no-ssh",
+    )

@@ -21,6 +21,8 @@ class Relay:
         self._target = target
         self._links: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._flowing = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.accepted = 0
         """Connections ever taken."""
         self.on_accept: Callable[[], object] | None = None
@@ -32,6 +34,10 @@ class Relay:
     def connections(self) -> int:
         """Connections that are up now."""
         return len(self._links)
+
+    def wait_empty(self, timeout: float = 10) -> None:
+        """Until no connection is up."""
+        self._thread.call(self._empty.wait(), timeout)
 
     def cut(self) -> None:
         """Resets every connection; new ones are welcome."""
@@ -65,6 +71,7 @@ class Relay:
             return
         link = (writer, far_writer)
         self._links.add(link)
+        self._empty.clear()
         pumps = asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         try:
             await pumps
@@ -72,6 +79,8 @@ class Relay:
             pumps.cancel()
         finally:
             self._links.discard(link)
+            if not self._links:
+                self._empty.set()
             for end in link:
                 end.close()
                 with contextlib.suppress(OSError):

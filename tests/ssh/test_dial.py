@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -605,6 +607,24 @@ async def test_our_own_master_leaves_the_persons_forwards_alone(
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert await says(transport) == b"in\n"
+
+
+async def test_our_own_master_ends_with_us_however_we_end(sshd: SshdBox) -> None:
+    program = textwrap.dedent("""
+        import asyncio, os, signal
+        from sidecar.questions import Nobody
+        from sidecar.ssh.dial import dial
+        async def main():
+            transport = await dial("box", Nobody(), transport="openssh")
+            process = await transport.start("echo up; cat")
+            await process.read()
+            os.kill(os.getpid(), signal.SIGKILL)
+        asyncio.run(main())
+    """)
+    before = sshd.accepted
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert sshd.accepted == before + 1
+    await asyncio.wait_for(asyncio.to_thread(sshd.line.wait_empty), 10)
 
 
 async def test_no_ssh_program_is_told(
