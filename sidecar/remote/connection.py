@@ -93,8 +93,9 @@ class AgentConnection:
             )
             began = time.monotonic()
             process = await transport.start(texts.command)
+            decoder = HelloDecoder()
             try:
-                greeting = _greet(process, texts.stdin)
+                greeting = _greet(process, texts.stdin, decoder)
                 hello, rest = await asyncio.wait_for(greeting, patience)
             except _NotStarted as problem:
                 process.close()
@@ -102,7 +103,8 @@ class AgentConnection:
                     raise problem.error from None
             except asyncio.TimeoutError:
                 process.close()
-                raise failures.no_mark(b"", f"no answer in {patience:.0f} s") from None
+                why = f"it said no hello in {patience:.0f} s"
+                raise failures.no_mark(decoder.noise, why) from None
             except BaseException:
                 process.close()
                 raise
@@ -424,11 +426,10 @@ class _NotStarted(Exception):
         self.status, self.error = status, error
 
 
-async def _greet(process: Process, stdin: bytes) -> tuple[Hello, bytes]:
+async def _greet(process: Process, stdin: bytes, decoder: HelloDecoder) -> tuple[Hello, bytes]:
     """Sends what the first stage reads, and reads its hello. Both at once: a login shell that
     reads or prints much must not make each wait for the other."""
     writing = asyncio.create_task(process.write(stdin))
-    decoder = HelloDecoder()
     try:
         hello = None
         while hello is None:

@@ -47,6 +47,11 @@ class Hello(NamedTuple):
     clock_offset_ns: int = 0
 
     @property
+    def version_info(self) -> tuple[int, ...]:
+        """Of its interpreter, for comparing."""
+        return tuple(int(part) for part in self.python.split(".") if part.isdigit())
+
+    @property
     def protocol(self) -> tuple[int, int]:
         return self.low, self.high
 

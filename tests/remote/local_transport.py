@@ -87,4 +87,8 @@ class LocalTransport:
     async def close(self) -> None:
         for process in self.processes:
             process.close()
+            # Output that nobody reads would hold up the news of the end (asyncio).
+            assert process.child.stdout is not None
+            with contextlib.suppress(RuntimeError):  # somebody reads it
+                await asyncio.wait_for(process.child.stdout.read(), 10)
             await asyncio.wait_for(process.wait(), 10)
