@@ -6,7 +6,7 @@ ignored. At each component the first of these that applies decides:
 1. Ours and git's: `.git`, `.sidecar`, our configuration files, folders that are projects of their
    own. Never synced; nothing undoes that.
 2. `include`: synced, whatever follows says. A pattern with a folder in it (`data/mini/*.csv`)
-   also opens the ignored folders on its way; a name alone (`.env`) is not searched for in them.
+   also opens the ignored folders on its way; a name alone (`.env`) opens none.
    In an included folder git's rules do not matter, the others do.
 3. `ignore`: as the strongest of all ignore files, so that `!pattern` undoes what follows.
 4. What git tracks is synced; of an ignored folder only that.
@@ -42,7 +42,7 @@ BUILT_IN = (
     ".hypothesis/", ".ipynb_checkpoints/", ".venv/", ".tox/", ".nox/", "node_modules/",
     # Editors' swap, backup, lock and half-written files: Vim (4913 is its test whether a folder
     # can be written), Emacs, Kate, JetBrains, gedit, and atomic saves in general
-    "4913", "*.sw[a-p]", "*.un~", "*~", ".#*", "#*#", "*.kate-swp", "*___jb_tmp___",
+    "4913", "*.sw[a-p]", "*.un~", "*~", ".#*", "\\#*#", "*.kate-swp", "*___jb_tmp___",
     "*___jb_old___", ".goutputstream-*", "*.tmp",
     # File systems and desktops
     ".DS_Store", "Thumbs.db", ".nfs*", ".fuse_hidden*",
