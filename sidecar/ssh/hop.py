@@ -168,21 +168,22 @@ async def _sign_in(
     )
     loop = asyncio.get_running_loop()
     try:
-        while True:
+        while not task.done():
             limit = hop.connect_timeout
             if sign_in.authenticating:
                 limit = max(limit, AUTHENTICATE_WITHIN)
             silent = 0.0 if sign_in.waits_for_person else loop.time() - sign_in.last_sign
             if silent >= limit:
                 raise no_answer(hop, limit)
-            done, _ = await asyncio.wait({task}, timeout=limit - silent)
-            if done:
-                return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *FOREIGN):
-                await task
+            await asyncio.wait({task}, timeout=limit - silent)
+    except BaseException:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            # It was there at the very moment at which we were called off.
+            task.result().abort()
+        raise
+    return task.result()
 
 
 def _options(hop: Resolved, known: Known) -> dict[str, object]:

@@ -83,6 +83,9 @@ class Commands:
         except (OSError, asyncssh.Error):
             # The client is gone. As with sshd, the command finds its stdin at the end and nobody
             # to read what it writes; what ignores both may live on until the server ends.
+            feeding.cancel()
+            child._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+            child._transport.get_pipe_transport(2).close()  # type: ignore[attr-defined]
             await child.wait()
         finally:
             feeding.cancel()
@@ -119,10 +122,13 @@ class Doorman(asyncssh.SSHServer):
         password: accepted with the method "password"; none if empty.
         codes: answers expected by keyboard-interactive, prompt by prompt; none if empty.
         key: whether the authorized key counts.
+        message: shown by keyboard-interactive before its prompts, or instead of any.
     """
 
-    def __init__(self, password: str, codes: Mapping[str, str], key: bool) -> None:
+    def __init__(self, password: str, codes: Mapping[str, str], key: bool, message: str) -> None:
         self._password, self._codes, self._key = password, codes, key
+        self._message = message
+        self._told = False
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -137,15 +143,24 @@ class Doorman(asyncssh.SSHServer):
         return password == self._password
 
     def kbdint_auth_supported(self) -> bool:
-        return bool(self._codes)
+        return bool(self._codes or self._message)
 
     def get_kbdint_challenge(
         self, username: str, lang: str, submethods: str
     ) -> tuple[str, str, str, list[tuple[str, bool]]]:
-        return "", "", "", [(prompt, False) for prompt in self._codes]
+        self._told = not self._message
+        return self._challenge() if self._told else ("", self._message, "", [])
 
-    def validate_kbdint_response(self, username: str, responses: list[str]) -> bool:
+    def validate_kbdint_response(
+        self, username: str, responses: list[str]
+    ) -> bool | tuple[str, str, str, list[tuple[str, bool]]]:
+        if not self._told and self._codes:
+            self._told = True
+            return self._challenge()
         return list(responses) == list(self._codes.values())
+
+    def _challenge(self) -> tuple[str, str, str, list[tuple[str, bool]]]:
+        return "", "", "", [(prompt, False) for prompt in self._codes]
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
@@ -208,7 +223,7 @@ class EmbeddedBox(Box):
 
     Args:
         folder: an empty folder of its own.
-        password, codes, key: see Doorman.
+        password, codes, key, message: see Doorman.
     """
 
     def __init__(
@@ -219,6 +234,7 @@ class EmbeddedBox(Box):
         password: str = "",
         codes: Mapping[str, str] | None = None,
         key: bool = True,
+        message: str = "",
     ) -> None:
         host_key, client_key = make_key(folder / "host_key"), make_key(folder / "client_key")
         home = folder / "home"
@@ -230,7 +246,7 @@ class EmbeddedBox(Box):
             host_key,
             client_key,
             key,
-            lambda: Doorman(password, codes or {}, key),
+            lambda: Doorman(password, codes or {}, key, message),
         )
         line = Relay(thread, ("127.0.0.1", self.server.port))
         super().__init__(folder, home, line, getpass.getuser(), host_key, client_key)

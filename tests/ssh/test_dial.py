@@ -406,6 +406,14 @@ async def test_codes_are_asked_prompt_by_prompt(new_box: NewBox, connect: Connec
     assert transport.asked
 
 
+async def test_a_message_without_a_question_is_shown(new_box: NewBox, connect: Connect) -> None:
+    new_box(message="Pushed a login request to your \x1b[1mphone", key=False)
+    steps: list[str] = []
+    transport = await connect(person=Scripted(), progress=steps.append)
+    assert steps[-1] == "box says: Pushed a login request to your \\x1b[1mphone"
+    assert transport.asked
+
+
 async def test_a_question_that_nobody_answers_ends_it_at_once(
     new_box: NewBox, connect: Connect
 ) -> None:

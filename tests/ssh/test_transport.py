@@ -188,6 +188,20 @@ async def test_what_came_before_a_cut_is_read_first(box: Box, transport: Transpo
         await process.read()
 
 
+@pytest.mark.parametrize("signs", ["writing", "reading"])
+async def test_a_command_there_learns_of_a_cut(box: Box, transport_of: Dialled, signs: str) -> None:
+    commands = {
+        "writing": "trap '' PIPE; echo up; while echo x 2>/dev/null; do sleep 0.02; done",
+        "reading": "echo up; cat >/dev/null",
+    }
+    process = await (await transport_of(box)).start(f"{commands[signs]}; touch $HOME/learnt")
+    await process.read()
+    box.cut()
+    watch = "until [ -e learnt ]; do sleep 0.02; done; echo learnt"
+    watching = await (await transport_of(box)).start(watch)
+    assert await asyncio.wait_for(read_exactly(watching, 7), 10) == b"learnt\n"
+
+
 async def test_closing_ends_every_command(box: Box) -> None:
     made = await dial(box.alias, Nobody(), transport=box.transport)
     process = await made.start("cat")
