@@ -89,8 +89,7 @@ class HubClient:
             while not self.answered(number):
                 self.read()
         except KeyboardInterrupt:
-            with contextlib.suppress(OSError):
-                self._write({"method": "$/cancelRequest", "params": {"id": number}})
+            self.cancel(number)
             raise
         return self.take(number, result)
 
@@ -100,6 +99,11 @@ class HubClient:
         self._awaited.add(self._number)
         self._write({"id": self._number, "method": method, "params": params})
         return self._number
+
+    def cancel(self, number: int) -> None:
+        """The answer is not wanted any more, and what the request does shall end."""
+        with contextlib.suppress(SidecarError):
+            self._write({"method": "$/cancelRequest", "params": {"id": number}})
 
     def answered(self, number: int) -> bool:
         return number in self._answers

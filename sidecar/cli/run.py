@@ -10,12 +10,14 @@ import signal
 import socket
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.client import HubClient
 from sidecar.errors import UsageError
+
+Answer = TypeVar("Answer", bound=api.Message)
 
 CHUNK = 32 * 1024
 """Bytes of stdin in one request; the next is read when that one was taken."""
@@ -24,8 +26,7 @@ UNKNOWN_END = 125
 
 
 def run(options: argparse.Namespace) -> int:
-    with place.connect(options) as hub:
-        job = _Job(hub, options)
+    with place.connect(options) as hub, _Job(hub, options) as job:
         params = api.RunParams(
             **place.where(options),
             target=options.target,
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             as_is=options.as_is,
             detach=options.detach,
         )
-        started = hub.call("sidecar/run", params, api.RunResult)
+        started = job.ask("sidecar/run", params, api.RunResult)
         if sys.stderr.isatty() or options.detach:
             terminal.say(started.headline)
         if options.detach:
@@ -56,10 +57,9 @@ def logs(options: argparse.Namespace) -> int:
 
 
 def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
-    with place.connect(options) as hub:
-        job = _Job(hub, options)
+    with place.connect(options) as hub, _Job(hub, options) as job:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
-        found = hub.call("sidecar/attach", params, api.AttachResult)
+        found = job.ask("sidecar/attach", params, api.AttachResult)
         job.id, job.host = found.job, found.host
         return job.follow(stdin=stdin)
 
@@ -93,43 +93,60 @@ class _Job:
         self._input: int | None = None
         """The request that carries the last bytes of stdin, until it is answered."""
         self._interrupted = 0
+        self._unread = False
         hub.on("sidecar/output", api.Output, self._output)
         hub.on("sidecar/exited", api.Exited, self._exited)
 
-    def follow(self, *, stdin: bool) -> int:
-        """Until the job's end; returns what a shell would. SIGINT and SIGTERM go to the job; on
-        SIGHUP the job lives on."""
-        wake, waker = socket.socketpair()
-        waker.setblocking(False)
-        before = {
+    def __enter__(self) -> _Job:
+        """From here on SIGINT and SIGTERM are the job's; SIGHUP ends us and not the job."""
+        self._wake, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        self._before = {
             number: signal.signal(number, _only_wake) for number in (signal.SIGINT, signal.SIGTERM)
         }
-        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._wake.close()
+        self._waker.close()
+
+    def ask(self, method: str, params: api.Message, result: type[Answer]) -> Answer:
+        """As HubClient.call. There is no job yet, so a signal gives the request up."""
+        number = self._hub.send(method, params)
+        files: list[Any] = [self._hub, self._wake]
+        while not self._hub.answered(number):
+            ready, _, _ = select.select(files, [], [])
+            if self._hub in ready:
+                self._hub.read()
+            elif self._wake in ready:
+                self._hub.cancel(number)
+                raise KeyboardInterrupt
+        return self._hub.take(number, result)
+
+    def follow(self, *, stdin: bool) -> int:
+        """Until the job's end; returns what a shell would."""
         reading = stdin and _may_read_stdin()
-        try:
-            while self._status is None:
-                files: list[Any] = [self._hub, wake]
-                if reading and self._input is None:
-                    files.append(0)
-                ready, _, _ = select.select(files, [], [])
-                if self._hub in ready:
-                    self._hub.read()
-                    self._take_input_answer()
-                if wake in ready:
-                    for number in wake.recv(64):
-                        self._signalled(signal.Signals(number))
-                if 0 in ready:
-                    reading = self._send_stdin()
-            return self._status
-        finally:
-            signal.set_wakeup_fd(-1)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            wake.close()
-            waker.close()
+        while self._status is None:
+            files: list[Any] = [self._hub, self._wake]
+            if reading and self._input is None:
+                files.append(0)
+            ready, _, _ = select.select(files, [], [])
+            if self._hub in ready:
+                self._hub.read()
+                self._take_input_answer()
+            if self._wake in ready:
+                for number in self._wake.recv(64):
+                    self._signalled(signal.Signals(number))
+            if 0 in ready:
+                reading = self._send_stdin()
+        return self._status
 
     def _output(self, part: api.Output) -> None:
-        if self.id and part.job != self.id:
+        if self._unread or (self.id and part.job != self.id):
             return
         data = base64.b64decode(part.data) if part.encoding == "base64" else part.data.encode()
         view = memoryview(data)
@@ -137,8 +154,11 @@ class _Job:
             while view:
                 view = view[os.write(1 if part.stream == "stdout" else 2, view) :]
         except BrokenPipeError:
-            # Nobody reads it any more: a program here would get this signal.
-            self._send_signal("PIPE")
+            # Nobody reads it any more. A program here would hear of that when it next writes;
+            # this one writes to its log, and Python programs ignore SIGPIPE: so TERM.
+            self._unread = True
+            params = api.SignalParams(**self._where, job=part.job, signal="TERM")
+            self._hub.call("sidecar/signal", params, api.Empty)
             raise
 
     def _exited(self, end: api.Exited) -> None:

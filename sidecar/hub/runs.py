@@ -1,22 +1,241 @@
-"""Runs: stub until jobs/client.py is there."""
+"""Runs: the barrier, the job, and its output on the way to whoever asked."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import base64
+import binascii
+import logging
+import os
 
-from sidecar.hub.client import Client
+from sidecar import api
+from sidecar.core import messages
+from sidecar.errors import Disconnected, UsageError
+from sidecar.hub import target
+from sidecar.hub.client import Client, in_nobodys_name
+from sidecar.hub.commit import Commit, commit_of
 from sidecar.hub.registry import Registry
+from sidecar.hub.sessions import Session
+from sidecar.hub.viewer import Viewer
+from sidecar.jobs.client import new_id
+from sidecar.jobs.job import Job
+
+log = logging.getLogger(__name__)
+
+TRIES = 2
+"""A run whose answer was lost with the connection is sent once more, under the same id; a job
+that did start is then found, not started twice."""
 
 
 class Runs:
+    """Jobs for all clients."""
+
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._viewing: dict[asyncio.Task[None], Client] = {}
 
-    async def run(self, client: Client, params: Any) -> Any:
-        raise NotImplementedError
+    # --- methods -----------------------------------------------------------------------------
 
-    input = resize = signal = jobs = attach = run
+    async def run(self, client: Client, params: api.RunParams) -> api.RunResult:
+        session = await self._registry.session(client, params.project, params.host)
+        client.run_begins()
+        commit = asyncio.create_task(commit_of(session.root), name="git")
+        try:
+            name = new_id()
+            for left in reversed(range(TRIES)):
+                try:
+                    return await self._start(client, params, session, name, commit)
+                except Disconnected:
+                    if not left:
+                        raise
+                    log.warning("%s went away at the start of %s; once more", session.name, name)
+        finally:
+            commit.cancel()
+        raise AssertionError  # the loop returns or raises
 
-    def leave(self, client: Client) -> None: ...
+    async def _start(
+        self,
+        client: Client,
+        params: api.RunParams,
+        session: Session,
+        name: str,
+        commit: asyncio.Task[Commit],
+    ) -> api.RunResult:
+        agent = await session.ready()
+        python = await session.interpreter()
+        command = target.command(params, session.host, session.path_map(), python.path)
+        env = {
+            "SIDECAR_BIN": target.bin_folder(python.path),
+            **session.host.environment(client.environ),
+            **params.env,
+        }
+        known = await commit
+        barrier = await session.engine.barrier(as_is=params.as_is)
+        sending = session.engine.queued
+        job = await session.jobs.run(
+            agent,
+            session.number,
+            command.argv,
+            env=env,
+            cwd=command.cwd,
+            after=barrier.after,
+            digest=barrier.digest,
+            force=barrier.force,
+            rows=params.rows if params.terminal else 0,
+            columns=params.columns if params.terminal else 0,
+            record={
+                "tree": barrier.tree,
+                "commit": known.id,
+                "dirty": str(max(known.dirty, 0)),
+                "interpreter": f"{python.path} ({python.version})",
+                "as_is": "yes" if params.as_is else "",
+            },
+            job=name,
+            detach=params.detach,
+        )
+        if not params.detach:
+            self._view(session, client, Viewer(client, _Finder(session, job.id), job=job))
+        return api.RunResult(
+            job=job.id,
+            host=session.name,
+            pid=job.pid,
+            interpreter=python.path,
+            headline=_headline(session, python, known, sending, job, _unsaved(client, params)),
+        )
 
-    async def close(self) -> None: ...
+    async def input(self, client: Client, params: api.InputParams) -> api.Empty:
+        if params.encoding == "base64":
+            try:
+                data = base64.b64decode(params.data, validate=True)
+            except binascii.Error as error:
+                raise UsageError("Input is no base64", str(error), "send it as it says") from None
+        else:
+            data = params.data.encode()
+        job = await self._job(client, params)
+        await job.input(data, params.eof)
+        return api.Empty()
+
+    async def resize(self, client: Client, params: api.ResizeParams) -> api.Empty:
+        job = await self._job(client, params)
+        await job.resize(params.rows, params.columns)
+        return api.Empty()
+
+    async def signal(self, client: Client, params: api.SignalParams) -> api.Empty:
+        job = await self._job(client, params, running=True)
+        if params.signal != "stop":
+            await job.signal(params.signal)
+        elif remains := await job.stop():
+            client.show(f"{job.id}: {remains}", "warning")
+        return api.Empty()
+
+    async def jobs(self, client: Client, params: api.Place) -> api.JobsResult:
+        session = await self._registry.session(client, params.project, params.host)
+        agent = await session.connected()
+        return api.JobsResult(jobs=await session.jobs.list(agent))
+
+    async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
+        session = await self._registry.session(client, params.project, params.host)
+        job = await self._named(session, params.job)
+        viewer = Viewer(
+            client,
+            _Finder(session, job.id),
+            job=job,
+            offset=params.offset,
+            follow=params.follow,
+        )
+        self._view(session, client, viewer)
+        return api.AttachResult(job=job.id, host=session.name)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def leave(self, client: Client) -> None:
+        """Nobody looks any more; the jobs run on."""
+        for task in [task for task, owner in self._viewing.items() if owner is client]:
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._viewing)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _view(self, session: Session, client: Client, viewer: Viewer) -> None:
+        task = in_nobodys_name(viewer.run(), name=f"view a job on {session.name}")
+        self._viewing[task] = client
+        task.add_done_callback(self._viewed)
+
+    def _viewed(self, task: asyncio.Task[None]) -> None:
+        del self._viewing[task]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a job's output was lost by a bug of ours", exc_info=error)
+
+    # --- which job ---------------------------------------------------------------------------
+
+    async def _job(self, client: Client, params: api.JobParams, *, running: bool = False) -> Job:
+        session = await self._registry.session(client, params.project, params.host)
+        return await self._named(session, params.job, running=running)
+
+    @staticmethod
+    async def _named(session: Session, name: str, *, running: bool = False) -> Job:
+        """The job of that id or beginning of one; "" is the newest (`running`: that still runs).
+
+        Raises:
+            UsageError: there is none, or more than one.
+        """
+        for watched in session.jobs.watched:
+            if watched.id == name:
+                return watched
+        agent = await session.connected()
+        known = await session.jobs.list(agent)
+        if not name:
+            found = [one.id for one in known if not running or one.state == "running"][:1]
+        else:
+            found = [one.id for one in known if one.id == name]
+            found = found or [one.id for one in known if one.id.startswith(name)]
+        if len(found) == 1:
+            return session.jobs.find(agent, found[0])
+        if found:
+            raise UsageError(
+                f"{name} begins more than one job's id", ", ".join(found[:8]), "write more of it"
+            )
+        what = f"There is no job {name}" if name else "There is no job"
+        raise UsageError(
+            f"{what}{' that runs' if running and not name else ''} on {session.name}",
+            "",
+            "see `sidecar jobs`",
+            code="no-such-job",
+        )
+
+
+class _Finder:
+    """Gives a job over the connection that stands now."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session, self._name = session, name
+
+    async def __call__(self) -> Job:
+        agent = await self._session.connected(unasked=True)
+        return self._session.jobs.find(agent, self._name)
+
+
+def _unsaved(client: Client, params: api.RunParams) -> list[str]:
+    return sorted({os.path.basename(path) for path in {*params.dirty, *client.unsaved}})
+
+
+def _headline(
+    session: Session,
+    python: messages.PythonFound,
+    commit: Commit,
+    sending: int,
+    job: Job,
+    unsaved: list[str],
+) -> str:
+    parts = [session.name, f"Python {python.version}"]
+    if commit.id:
+        parts.append(str(commit))
+    parts.append(f"{sending} sent along" if sending else "in step")
+    if unsaved:
+        some = ", ".join(unsaved[:3]) + (", …" if len(unsaved) > 3 else "")
+        parts.append(f"not saved: {some}")
+    parts.append(f"job {job.id}")
+    return " · ".join(parts)

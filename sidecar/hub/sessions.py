@@ -25,6 +25,7 @@ from sidecar.core.pathmap import PathMap
 from sidecar.errors import SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.links import Destination, Link, Links
+from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
 from sidecar.sync.ignore import Rules
@@ -66,6 +67,8 @@ class Session:
         self._telling: asyncio.TimerHandle | None = None
         self._told: tuple[api.Health, list[api.PathNote]] | None = None
         self.closed = False
+        self.jobs = JobsClient(name)
+        self._jobs_over: AgentConnection | None = None
         self.engine = SyncEngine(
             root=project.root,
             settings=sync,
@@ -136,9 +139,8 @@ class Session:
         Raises:
             SidecarError: why not. `health` says it too, until the next try.
         """
-        agent = await self.link.connect(unasked=unasked)
         async with self._attaching:
-            agent = self.link.agent or agent
+            agent = await self._connected(unasked=unasked)
             if self._attached is agent:
                 return agent
             number = self.link.new_root()
@@ -150,8 +152,22 @@ class Session:
                 raise
             self.failed, self._attached, self.number = None, agent, number
             self._interpreter = None
+            self.jobs.paths = self.path_map()
             self.link_changed()
             return agent
+
+    async def connected(self, *, unasked: bool = False) -> AgentConnection:
+        """A connection, whether or not both sides can be brought together: enough to look at jobs
+        and to stop them. Raises as Link.connect."""
+        async with self._attaching:
+            return await self._connected(unasked=unasked)
+
+    async def _connected(self, *, unasked: bool) -> AgentConnection:
+        agent = await self.link.connect(unasked=unasked)
+        if self._jobs_over is not agent:
+            await self.jobs.resume(agent)
+            self._jobs_over = agent
+        return agent
 
     async def interpreter(self) -> messages.PythonFound:
         """The Python that jobs of this project get; looked for once on each connection.
@@ -175,6 +191,7 @@ class Session:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._telling:
             self._telling.cancel()
+        self.jobs.close()
         await self.engine.close()
         self._links.give_back(self.link, self)
         os.close(self._lock)
@@ -187,8 +204,9 @@ class Session:
         task.add_done_callback(self._tasks.discard)
 
     def link_down(self, error: SidecarError) -> None:
-        self._attached = None
+        self._attached = self._jobs_over = None
         self.engine.detach()
+        self.jobs.disconnected()
 
     def link_changed(self) -> None:
         """Tells the clients, at most every TOLD_EVERY."""

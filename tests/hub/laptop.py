@@ -26,7 +26,7 @@ class Laptop:
         self.home = home
         self.project = home / "model"
         self.project.mkdir()
-        self._hubs: set[int] = set()
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def configure(self, text: str) -> None:
         (self.project / "sidecar.local.toml").write_text(text)
@@ -60,7 +60,8 @@ class Laptop:
         )
 
     def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        """A command that goes on; ended with the test."""
+        process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -68,6 +69,8 @@ class Laptop:
             cwd=cwd or self.project,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
 
     def hub_pid(self) -> int:
         """Of the running hub; 0 where there is none."""
@@ -76,7 +79,6 @@ class Laptop:
         except process.HubError:
             return 0
         connection.close()
-        self._hubs.add(welcome.pid)
         return welcome.pid
 
     @property
@@ -85,7 +87,13 @@ class Laptop:
         return path.read_text() if path.exists() else ""
 
     def end(self) -> None:
-        """Ends the hub, and waits until it is gone."""
+        """Ends what was started and the hub, and waits until all is gone."""
+        for started in self._started:
+            started.kill()
+            started.wait()
+            for stream in (started.stdin, started.stdout, started.stderr):
+                if stream:
+                    stream.close()
         pid = self.hub_pid()
         if pid:
             self.sidecar("hub", "stop", "--force", cwd=self.home)

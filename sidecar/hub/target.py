@@ -1,0 +1,68 @@
+"""What a run starts there: the request's target as a command, and its folder. No I/O."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shlex
+from typing import NamedTuple
+
+from sidecar import api
+from sidecar.config import model
+from sidecar.core.pathmap import PathMap
+from sidecar.errors import UsageError
+
+_SETUP = 'S=$(command -v bash || command -v sh) && exec "$S" -l -c "$@"'
+"""A login shell that knows what set-up lines use: `module` and `conda` are functions of bash."""
+
+
+class Command(NamedTuple):
+    """`argv` and `cwd` are the remote's."""
+
+    argv: list[str]
+    cwd: str
+
+
+def command(params: api.RunParams, host: model.Host, paths: PathMap, python: str) -> Command:
+    """The command of a run.
+
+    Args:
+        python: the interpreter there.
+    Raises:
+        UsageError: the file, or the folder to run it in, is not in the project.
+    """
+    here = params.cwd or paths.local[0]
+    cwd = paths.to_remote(here)
+    if cwd is None:
+        raise UsageError(
+            f"{here} is not in the project", f"that is {paths.local[0]}", "run it from there"
+        )
+    if params.module:
+        argv = [python, "-m", params.target, *params.args]
+    elif params.target.endswith(".py"):
+        argv = [python, _script(params.target, here, paths), *params.args]
+    else:
+        argv = [params.target, *params.args]
+    if host.launch:
+        argv = [*shlex.split(host.launch), *argv]
+    if host.setup:
+        argv = ["/bin/sh", "-c", _SETUP, "sidecar", f'{host.setup}\nexec "$@"', "sidecar", *argv]
+    return Command(argv, cwd)
+
+
+def _script(target: str, here: str, paths: PathMap) -> str:
+    """As it was typed where that means the same there, so that `sys.argv[0]` is what it would be
+    here."""
+    there = paths.to_remote(os.path.join(here, target))
+    if there is None:
+        raise UsageError(
+            f"{target} is not in the project",
+            f"that is {paths.local[0]}, and only what is in it is on the remote",
+            "name a file of the project",
+        )
+    return there if os.path.isabs(target) else target.replace(os.sep, "/")
+
+
+def bin_folder(python: str) -> str:
+    """Where the programs of the interpreter's environment are."""
+    return posixpath.dirname(python)

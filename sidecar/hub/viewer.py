@@ -1,0 +1,128 @@
+"""A job's output on its way to one client, no faster than the client reads.
+
+The job's log is on the remote and has offsets. So a client that falls behind is not waited for
+with the output in memory: looking stops, and goes on at the offset that the client has got to.
+Nothing is dropped, nothing is told twice, and nobody else waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from sidecar import api
+from sidecar.errors import Disconnected, SidecarError
+from sidecar.hub.client import Client
+from sidecar.jobs.job import Job, View
+
+log = logging.getLogger(__name__)
+
+AHEAD = 1 << 20
+"""Characters of output that may wait here for one client."""
+
+QUIET = 0.5
+"""Seconds without output after which a log that is not followed counts as shown: the log has no
+other mark for "up to now", and this is far above a round trip."""
+
+
+class Viewer:
+    """Shows one job to one client, in a task of its own.
+
+    Args:
+        find: gives the job over the connection that stands.
+        job: where it is known already.
+        offset: of the log, to begin at.
+        follow: until the job's end; else what there is up to now.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        find: Callable[[], Awaitable[Job]],
+        *,
+        job: Job | None = None,
+        offset: int = 0,
+        follow: bool = True,
+    ) -> None:
+        self._client, self._find, self._job = client, find, job
+        self._offset, self._follow = offset, follow
+        self._waiting: collections.deque[api.Output] = collections.deque()
+        self._size = 0
+        self._end: api.Exited | None = None
+        self._behind = False
+        self._news = asyncio.Event()
+        self._view: View | None = None
+
+    async def run(self) -> None:
+        # The answer to the request that asked for this goes out first, by either face: one turn
+        # of the loop for our own, one more for pygls's.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        try:
+            while True:
+                await self._look()
+                await self._show()
+                if not self._behind:
+                    break
+                self._behind = False
+            await self._client.exited(self._end or self._so_far())
+        except SidecarError as error:
+            log.warning("a job cannot be shown any more: %s", error)
+            await self._client.exited(self._lost(error))
+        finally:
+            if self._view:
+                with contextlib.suppress(SidecarError):
+                    await self._view.close()
+
+    async def _look(self) -> None:
+        job = self._job or await self._find()
+        self._name, self._host = job.id, job.host
+        self._job = None
+        self._view = await job.view(self._offset, self._take, self._ended)
+
+    def _take(self, part: api.Output) -> None:
+        if self._behind:
+            return
+        if self._size > AHEAD:
+            self._behind = True
+        else:
+            self._waiting.append(part)
+            self._size += len(part.data)
+        self._news.set()
+
+    def _ended(self, end: api.Exited) -> None:
+        if not self._behind:
+            self._end = end
+            self._news.set()
+
+    async def _show(self) -> None:
+        """Tells what waits and what comes, until the end or until we fell behind."""
+        assert self._view is not None
+        while True:
+            if self._behind:
+                # From here on the remote need not send what would only be thrown away.
+                await self._view.close()
+            while self._waiting:
+                part = self._waiting.popleft()
+                await self._client.output(part)
+                self._size -= len(part.data)
+                self._offset = part.end
+            if self._end or self._behind:
+                return
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), None if self._follow else QUIET)
+            except (TimeoutError, asyncio.TimeoutError):
+                return
+
+    def _so_far(self) -> api.Exited:
+        return api.Exited(job=self._name, host=self._host, status=-1, why="it still runs")
+
+    def _lost(self, error: SidecarError) -> api.Exited:
+        why = str(error)
+        if isinstance(error, Disconnected):
+            why += " The job runs on."
+        return api.Exited(job=self._name, host=self._host, status=-1, why=why)
