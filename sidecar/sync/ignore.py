@@ -14,9 +14,9 @@ ignored. At each component the first of these that applies decides:
    pattern ignores, one with `!` says only that git does not.
 6. The built-in list below, and environments: folders that hold `pyvenv.cfg` or `conda-meta`.
 
-Answers are kept per directory. 20,000 files in 2,000 directories, with 40 patterns at the top,
-are decided in about 60 ms, besides the listing (bench of 2 GHz cores; the same with a library
-that matches each whole path: 200 ms).
+What holds in a directory is read once and kept until `reload` or `forget`. Measured on one busy
+core: 20,000 files in 2,000 directories, with 40 patterns at the top, are decided in 50 ms (2.5 µs
+each); reading what holds in those directories takes as long again, once.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 No file is opened, no link followed, no ignored directory entered. Where the project could not be
 looked at, the scan says so as data: what is below such a folder is unknown, not deleted.
 
-20,000 files in 2,000 directories: about 160 ms, most of it `lstat` and the rules; 200,000 files
-keep about 60 MB in the result. It holds the GIL for most of its time; where a save must not wait
-for that, take it in slices (`Scanner.run`) on the event loop, or leave it to a thread, which
-yields every 5 ms.
+Measured on one busy core: 20,000 files in 2,000 directories in 165 ms, of which the bare listing
+with `lstat` takes 75; 200,000 files leave 77 MB, the rules' own memory among it. A scan holds the
+GIL for most of its time; where a save must not wait for that, take it in slices on the event loop
+(`Scanner.run`), or leave it to a thread, which others interrupt every 5 ms.
 """
 
 from __future__ import annotations
