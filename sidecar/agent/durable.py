@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from functools import lru_cache
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from sidecar.agent.outbox import LinkClosed
@@ -85,21 +86,21 @@ def sync_file_system(descriptor: int) -> None:
     Raises:
         OSError: something could not be written.
     """
-    if _syncfs is None:
+    syncfs, last_error = _find_syncfs()
+    if syncfs is None:
         os.sync()
-    elif _syncfs(descriptor):
-        number = _errno()
+    elif syncfs(descriptor):
+        number = last_error()
         raise OSError(number, os.strerror(number))
 
 
+@lru_cache(maxsize=1)
 def _find_syncfs() -> Tuple[Any, Any]:
-    """The system call, which Python does not have; Linux's alone."""
+    """The system call, which Python does not have; Linux's alone. Looked for when it is needed,
+    since ctypes takes its time to load."""
     try:
         import ctypes
 
         return ctypes.CDLL(None, use_errno=True).syncfs, ctypes.get_errno
     except (ImportError, AttributeError, OSError):
         return None, None
-
-
-_syncfs, _errno = _find_syncfs()

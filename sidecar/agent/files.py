@@ -48,7 +48,7 @@ class Files:
 
     Args:
         send: takes a message for a lane; from any thread, and never waits on CONTROL.
-        state_dir: the agent's state folder.
+        state_dir: the agent's state folder; what belongs to a root is kept in the root.
     """
 
     TYPES = (
@@ -60,7 +60,6 @@ class Files:
 
     def __init__(self, send: Send, state_dir: str) -> None:
         self._send = send
-        self._state_dir = state_dir
         self._lock = threading.Lock()
         self._roots: Dict[int, _Opened] = {}
         self._aside = Worker("files: large copies")

@@ -31,6 +31,7 @@ _SYSTEM = frozenset(
     b"/private/tmp /private/var /Volumes".split()
 )
 _KERNEL = (b"/proc/", b"/sys/", b"/dev/")
+_SHARED_MEMORY = b"/dev/shm/"
 _HOMES = (b"/home", b"/Users")
 
 
@@ -165,7 +166,7 @@ def why_never(path: bytes) -> str:
     shown = decode(path)
     if path == b"/":
         return "/ is the whole machine, not a project"
-    if path in _SYSTEM or path.startswith(_KERNEL):
+    if path in _SYSTEM or (path.startswith(_KERNEL) and not path.startswith(_SHARED_MEMORY)):
         return "%s is a folder of the system, not a project" % shown
     if b"/%s/" % OURS in path + b"/":
         return "%s lies in the sidecar's own folder" % shown

@@ -1,7 +1,8 @@
-"""What changes overwrote or removed: `<root>/.sidecar/trash/<when>/<path>`, for some time.
+"""What changes overwrote or removed: `<root>/.sidecar/trash/<minute>/<path>~<second>`.
 
-A copy costs a hard link (or, for a removal, the rename that removes it). The trash is bounded by
-age, count and bytes, oldest first; the newest second's is never thrown away for the bounds' sake.
+A folder a minute (20261123-1548, UTC): a copy costs a hard link, and new folders only now and
+then. The trash is bounded by age, count and bytes, oldest first; the newest minute's is never
+thrown away for the bounds' sake.
 Content that this agent itself put there, or was told is agreed, and that is larger than
 OURS_LIMIT is not kept: the laptop had it. Content of anybody else is kept whatever its size, and
 where that cannot be, the change is refused.
@@ -25,14 +26,21 @@ MOST_OF_DISK = 0.05
 MOST_FILES = 50000
 MOST_SECONDS = 14 * 24 * 3600.0
 
-_STAMP = "%Y%m%d-%H%M%S"
+ATTEMPTS = 5
+"""Names that are tried for a copy: another agent may keep one of the same path and second."""
+
+_MINUTE, _SECOND = "%Y%m%d-%H%M", "%S"
+
+_LONGEST = 240
+"""Bytes of a name that are kept in a copy's: what is added must fit as well."""
 
 
 class Kept(NamedTuple):
-    """Where a copy lies: the trash's folder `when`, and the path in it."""
+    """Where a copy lies: the minute's folder, the folder's path in it, the name there."""
 
     when: str
-    parts: Tuple[str, ...]
+    folder: Tuple[str, ...]
+    name: bytes
 
 
 class Trash:
@@ -44,7 +52,7 @@ class Trash:
         self._most_bytes = min(MOST_BYTES, int(disk.f_blocks * disk.f_frsize * MOST_OF_DISK))
         self._lock = threading.Lock()
         self._held: Optional[Dict[str, List[int]]] = None
-        self._stamp = ""
+        self._now = time.gmtime(0)
         self._times: Dict[Tuple[str, ...], int] = {}
 
     def keep(
@@ -60,7 +68,7 @@ class Trash:
         for kept in self._places(tuple(parts)):
             try:
                 with self._into(kept) as into:
-                    self._copy(folder, name, status, into, encode(kept.parts[-1]))
+                    self._copy(folder, name, status, into, kept.name)
             except (FileExistsError, NotADirectoryError, IsADirectoryError, Refusal):
                 continue  # that place is taken, by a file or by a folder
             except OSError as error:
@@ -86,7 +94,7 @@ class Trash:
         except BaseException:
             if kept:
                 with self._into(kept) as into:
-                    os.unlink(encode(kept.parts[-1]), dir_fd=into)
+                    os.unlink(kept.name, dir_fd=into)
             raise
 
     def prune(self, now: float) -> None:
@@ -97,7 +105,7 @@ class Trash:
             held = self._held
             files = sum(count for count, _ in held.values())
             size = sum(held_bytes for _, held_bytes in held.values())
-            oldest = time.strftime(_STAMP, time.gmtime(now - MOST_SECONDS))
+            oldest = time.strftime(_MINUTE, time.gmtime(now - MOST_SECONDS))
             drop = []
             for when in sorted(held)[:-1]:
                 if files <= MOST_FILES and size <= self._most_bytes and when >= oldest:
@@ -121,18 +129,24 @@ class Trash:
 
     def _places(self, parts: Tuple[str, ...]) -> List[Kept]:
         """Where the copy may lie; more than one, for several versions in one second."""
-        stamp = time.strftime(_STAMP, time.gmtime())
-        if stamp != self._stamp:
-            self._stamp, self._times = stamp, {}
+        now = time.gmtime()
+        second = time.strftime(_SECOND, now)
+        if now != self._now:
+            self._now, self._times = now, {}
         first = self._times.get(parts, 0)
         self._times[parts] = first + 1
+        name = encode(parts[-1])[:_LONGEST] + b"~" + second.encode("ascii")
         return [
-            Kept("%s-%03d" % (stamp, number) if number else stamp, parts)
-            for number in range(first, first + 100)
+            Kept(
+                time.strftime(_MINUTE, now),
+                parts[:-1],
+                b"%s-%d" % (name, number) if number else name,
+            )
+            for number in range(first, first + ATTEMPTS)
         ]
 
     def _into(self, kept: Kept) -> ContextManager[int]:
-        return walk(self._folder.number, (kept.when, *kept.parts[:-1]), make=True)
+        return walk(self._folder.number, (kept.when, *kept.folder), make=True)
 
     @staticmethod
     def _copy(folder: int, name: bytes, status: os.stat_result, into: int, copy: bytes) -> None:

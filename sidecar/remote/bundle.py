@@ -49,6 +49,7 @@ FILES = (
     "agent.assembly",
     "agent.incoming",
     "agent.content",
+    "agent.landing",
     "agent.changes",
     "agent.files",
 )

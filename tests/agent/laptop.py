@@ -160,10 +160,12 @@ class Laptop:
         )
 
     def trashed(self, path: str) -> list[bytes]:
+        trash = self.folder / ".sidecar/trash"
         return [
-            (when / path).read_bytes()
-            for when in sorted((self.folder / ".sidecar/trash").iterdir())
-            if (when / path).is_file()
+            copy.read_bytes()
+            for when in sorted(trash.iterdir())
+            for copy in sorted((when / path).parent.glob(f"{Path(path).name}~*"))
+            if copy.is_file()
         ]
 
 

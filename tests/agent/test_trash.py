@@ -34,14 +34,14 @@ def test_a_link_is_kept_as_a_link(laptop: Laptop) -> None:
     laptop.link("l", "a")
     laptop.link("l", "b", after(1))
     laptop.remove("l", after(2))
-    kept = [os.readlink(one) for one in (laptop.folder / ".sidecar/trash").glob("*/[l]")]
+    kept = [os.readlink(one) for one in (laptop.folder / ".sidecar/trash").glob("*/l~*")]
     assert sorted(kept) == ["a", "b"]
 
 
 def test_a_copy_costs_no_space(laptop: Laptop) -> None:
     first = laptop.put("a", b"x" * 100)
     laptop.put("a", b"y", after(1))
-    [kept] = (laptop.folder / ".sidecar/trash").glob("*/a")
+    [kept] = (laptop.folder / ".sidecar/trash").glob("*/a~*")
     assert kept.stat().st_ino == first.identity.inode
 
 
@@ -149,13 +149,13 @@ def test_a_change_that_fails_leaves_no_copy(root: Root) -> None:
 
     def fail() -> None:
         with trash.copy_kept(root.top, ["a"], status, False):
-            during.extend((Path(root.name) / ".sidecar/trash").glob("*/a"))
+            during.extend((Path(root.name) / ".sidecar/trash").glob("*/a~*"))
             raise Refusal("differs", "somebody was quicker")
 
     with pytest.raises(Refusal):
         fail()
     assert len(during) == 1
-    assert not list((Path(root.name) / ".sidecar/trash").glob("*/a"))
+    assert not list((Path(root.name) / ".sidecar/trash").glob("*/a~*"))
 
 
 def test_where_links_are_not_possible_a_copy_is_made(
@@ -172,7 +172,7 @@ def test_where_links_are_not_possible_a_copy_is_made(
         status = root.lstat([name])
         assert status
         assert trash.keep(root.top, name.encode(), [name], status, True)
-    [copy] = (Path(root.name) / ".sidecar/trash").glob("*/a")
+    [copy] = (Path(root.name) / ".sidecar/trash").glob("*/a~*")
     assert copy.read_bytes() == b"content"
-    [link] = (Path(root.name) / ".sidecar/trash").glob("*/[l]")
+    [link] = (Path(root.name) / ".sidecar/trash").glob("*/l~*")
     assert os.readlink(link) == "a"
