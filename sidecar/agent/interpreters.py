@@ -143,8 +143,10 @@ def login_path() -> str:
     shell = os.environ.get("SHELL") or pwd.getpwuid(os.geteuid()).pw_shell or "/bin/sh"
     mark = secrets.token_hex(8)
     # Every shell understands this much, and hands PATH on to a sh that prints it. What start-up
-    # files print stands before the mark or behind it.
-    command = "exec /bin/sh -c 'printf %%s \"%s${PATH}%s\"'" % (mark, mark)
+    # files print stands before the mark or behind it, and one that prints the command does not
+    # print the mark, which only that sh puts together.
+    parts = mark[:8] + '""' + mark[8:]
+    command = "exec /bin/sh -c 'printf %%s \"%s${PATH}%s\"'" % (parts, parts)
     try:
         if os.path.basename(shell) in ("csh", "tcsh"):
             said = ask([shell, "-c", command], mark)  # -l must stand alone there
