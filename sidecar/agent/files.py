@@ -130,10 +130,12 @@ class Files:
         with self._lock:
             closing, self._roots = list(self._roots.values()), {}
         self._aside.close()
-        self._sweeps.close()
+        decisions = self._sweeps.close()
         self._settling.close()
         for opened in closing:
             self._end(opened)
+        for decide in decisions:
+            decide()  # no root is open any more: that is what it says
 
     # --- requests
 
@@ -246,20 +248,21 @@ class Files:
         if refused:
             then(refused, [])
             return
-        if digest and not opened.managed.is_known_as(digest):
-            differing: List[Entry] = []
-            why = "the sidecar here and the one there do not hold the same list of files"
-        else:
-            why = ""
-            try:
-                differing = opened.managed.sweep(opened.root)
-            except (OSError, Refusal, Failure) as error:
-                then("%s cannot be looked at: %s" % (opened.root.name, error), [])
-                return
+        try:
+            differing = opened.managed.sweep(opened.root)
+        except (OSError, Refusal, Failure) as error:
+            then("%s cannot be looked at: %s" % (opened.root.name, error), [])
+            return
+        why = ""
         if differing:
             why = "%d managed %s there" % (
                 len(differing),
                 "file is not as it was" if len(differing) == 1 else "files are not as they were",
+            )
+        elif digest and not opened.managed.is_known_as(digest):
+            why = (
+                "nothing was changed there, but the sidecar here and its agent there do not hold "
+                "the same list of files"
             )
         then(why, differing[:MOST_TOLD])
 

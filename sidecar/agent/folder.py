@@ -20,10 +20,10 @@ MOST_ENTRIES = 100000
 _VARIABLE = re.compile(rb"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 _HOME_MARKS = (
-    b".ssh", b".bashrc", b".bash_history", b".bash_profile", b".profile", b".zshrc",
+    b".ssh", b".bashrc", b".bash_history", b".bash_profile", b".zshrc",
     b".zsh_history", b".login", b".cshrc", b".tcshrc", b".gnupg",
 )  # fmt: skip
-"""What only a home folder holds."""
+"""What only a home folder holds. Not `.profile`: some projects have one, for their host."""
 
 _SYSTEM = frozenset(
     b"/bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys "

@@ -4,7 +4,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from typing import Callable, Deque, Optional
+from typing import Callable, Deque, List, Optional
 
 from sidecar.agent.outbox import LinkClosed
 
@@ -34,15 +34,18 @@ class Worker:
                 self._thread.start()
             return True
 
-    def close(self, patience: float = 5.0) -> None:
-        """Tasks that wait are left undone; the one that runs may take `patience` seconds more."""
+    def close(self, patience: float = 5.0) -> List[Callable[[], None]]:
+        """Ends the thread. Returns the tasks that are left undone; the one that runs may take
+        `patience` seconds more."""
         with self._changed:
             self._closed = True
+            undone = list(self._tasks)
             self._tasks.clear()
             self._changed.notify()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
+        return undone
 
     def _run(self) -> None:
         while True:

@@ -13,7 +13,7 @@ import pytest
 from sidecar.agent.files import Files
 from sidecar.agent.worker import Worker
 from sidecar.core import messages as m
-from tests.agent.laptop import ROOT, Laptop, after, put_message
+from tests.agent.laptop import ROOT, Laptop, Passed, after, put_message
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -118,6 +118,46 @@ def test_a_worker_goes_on_after_an_error(capsys: pytest.CaptureFixture[str]) -> 
     assert done == [1]
     assert not worker.submit(worker_done.set)
     assert "in a task" in capsys.readouterr().err
+
+
+def test_a_worker_that_is_closed_gives_back_what_is_not_done() -> None:
+    worker, began, go_on = Worker("test"), threading.Event(), threading.Event()
+
+    def first() -> None:
+        began.set()
+        assert go_on.wait(20)
+
+    def second() -> None:
+        raise AssertionError("never run")
+
+    worker.submit(first)
+    worker.submit(second)
+    assert began.wait(20)
+    assert worker.close(patience=0) == [second]
+    go_on.set()
+
+
+def test_a_run_that_waits_for_its_sweep_is_told_at_the_end(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(root: object) -> list[object]:
+        began.set()
+        assert go_on.wait(20)
+        return []
+
+    monkeypatch.setattr(laptop.files._roots[ROOT].managed, "sweep", slow)
+    first, second = Passed(), Passed()
+    laptop.files.barrier(ROOT, 0, "", False, first)
+    assert began.wait(20)
+    laptop.files.barrier(ROOT, 0, "", False, second)
+    closing = threading.Thread(target=laptop.files.close)
+    closing.start()
+    go_on.set()
+    closing.join()
+    assert first.result() == ("", [])
+    assert "closed" in second.result()[0] or second.result() == ("", [])
 
 
 def pythons() -> list[str]:

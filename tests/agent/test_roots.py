@@ -89,7 +89,7 @@ class TestOpen:
     def test_what_holds_the_home_is_refused(self, home: Path) -> None:
         assert "home" in open_root(home.parent).refused
 
-    @pytest.mark.parametrize("mark", [".ssh", ".bashrc", ".zshrc", ".profile"])
+    @pytest.mark.parametrize("mark", [".ssh", ".bashrc", ".zshrc", ".bash_history"])
     def test_what_looks_like_a_home_is_refused(self, home: Path, mark: str) -> None:
         (home / "other" / mark).mkdir(parents=True)
         assert mark in open_root("~/other").refused
