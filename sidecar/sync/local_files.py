@@ -162,7 +162,8 @@ def lookup(root: Path, path: str) -> Identity | None:
 
 
 def content_digest(source: Source, also: Callable[[bytes], None] = lambda piece: None) -> str:
-    """The content's digest (core.delta), read once from end to end.
+    """The content's digest (core.delta), read once from end to end. Leaves hashed by threads side
+    by side were slower on two busy cores (64 MiB, signed in the same pass: 180 ms against 110).
 
     Args:
         also: given each piece, in order: a `matcher.Signer.update`, say.

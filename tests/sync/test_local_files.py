@@ -135,8 +135,13 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
         local_files.read(tmp_path, "f", 4)
 
 
-def test_the_digest_is_made_while_something_else_sees_the_pieces(tmp_path: Path) -> None:
-    content = os.urandom(local_files.READ * 2 + 7)
+@pytest.mark.parametrize("more", [-1, 0, 7])
+@pytest.mark.parametrize("leaves", [2, 5])
+def test_the_digest_is_made_while_something_else_sees_the_pieces(
+    tmp_path: Path, leaves: int, more: int
+) -> None:
+    content = os.urandom(local_files.READ) * leaves
+    content = content[:more] if more < 0 else content + b"x" * more
     (tmp_path / "f").write_bytes(content)
     seen = bytearray()
     with local_files.open_source(tmp_path, "f") as source:
