@@ -118,14 +118,17 @@ def socket_path(folder: str, name: str) -> str:
 
 
 def listen(path: str) -> socket.socket:
-    """A listening socket at `path`. Whatever lay there is of a supervisor that is gone."""
+    """A listening socket at `path`: whoever finds it there is let in. Whatever lay there is of a
+    supervisor that is gone."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if os.path.lexists(path):
-            os.unlink(path)
-        listener.bind(path)
-        os.chmod(path, 0o600)
+        making = path + "~"
+        if os.path.lexists(making):
+            os.unlink(making)
+        listener.bind(making)
+        os.chmod(making, 0o600)
         listener.listen(16)
+        os.rename(making, path)
     except OSError:
         listener.close()
         raise

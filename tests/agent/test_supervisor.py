@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.agent import control, machine
+from sidecar.agent import control, machine, records, supervisor
 from sidecar.core import frames
 from sidecar.core import messages as m
 from tests.agent.desk import Desk, until
@@ -202,3 +204,35 @@ def test_a_runtime_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
 def test_a_socket_path_that_is_too_long_is_refused() -> None:
     with pytest.raises(control.ControlError, match="too long"):
         control.socket_path("/" + "x" * 90, "0123456789abcdef.sock")
+
+
+def test_a_socket_that_was_cleared_away_is_made_again(tmp_path: Path) -> None:
+    spec = supervisor.Spec(
+        job="j", folder=str(tmp_path / "jobs" / "j"), socket=f"{tmp_path.name}.sock",
+        argv=["sleep", "60"], env=dict(os.environ), variables=[], cwd="/", rows=0, columns=0,
+        notes={},
+    )  # fmt: skip
+    (tmp_path / "jobs").mkdir()
+    # The same program, looking more often.
+    program = (
+        "import sys; from sidecar.agent import supervisor; supervisor.LOOK = 0.05; "
+        "supervisor.main(sys.argv[1])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, json.dumps(spec._asdict())], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert "pid" in json.loads(process.stdout.readline())
+    try:
+        path = records.read(spec.folder).socket
+        for _ in range(2):
+            os.unlink(path)
+            until(lambda: os.path.lexists(path), "another socket")
+            with control.connect(path, 5.0) as connection:
+                connection.settimeout(10.0)
+                assert b"hello" in connection.recv(4096)
+    finally:
+        os.kill(records.read(spec.folder).process.pid, signal.SIGKILL)
+        assert process.wait(20) == 0
+    assert records.read(spec.folder).status == -9
