@@ -16,8 +16,7 @@ def sync(options: argparse.Namespace) -> int:
     """Exit status 1 where something needs a person: a conflict, a path that was refused."""
     with place.connect(options) as hub:
         if options.watch:
-            hub.on("sidecar/synced", api.Synced, lambda note: _report(note, options.json))
-            hub.on("sidecar/didChangeStatus", api.Health, _Changes().take)
+            hub.on("sidecar/didChangeStatus", api.Health, _Changes(options.json).take)
         result = hub.call(
             "sidecar/sync",
             api.SyncParams(
@@ -62,27 +61,27 @@ def _follow(hub: HubClient) -> None:
         return
 
 
-def _report(note: api.Synced, as_json: bool) -> None:
-    if as_json:
-        print(msgspec.json.encode(note).decode(), flush=True)
-        return
-    some = ", ".join(terminal.printable(path) for path in note.paths[:5])
-    more = f" and {len(note.paths) - 5} more" if len(note.paths) > 5 else ""
-    print(f"{some}{more}: {size(note.bytes_sent)} in {note.milliseconds:.0f} ms", flush=True)
-
-
 class _Changes:
-    """Says once when the connection goes, and once when it is back."""
+    """Says when a sync is done, and once when the connection goes and comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
         self._away = False
+        self._last = ("", "")
 
     def take(self, health: api.Health) -> None:
+        if self._as_json:
+            print(msgspec.json.encode(health).decode(), flush=True)
+            return
         away = health.state in ("disconnected", "question")
-        if away != self._away:
-            self._away = away
+        if away and not self._away:
             fix = f"; {health.fix}" if health.fix else ""
             terminal.say(f"{health.host}: {health.text}{fix}")
+        self._away = away
+        done = f"{health.files} files, {health.text}" if health.state == "ready" else ""
+        if done and (health.last_sync, done) != self._last:
+            self._last = health.last_sync, done
+            print(f"{health.host}: {done}", flush=True)
 
 
 def size(count: int) -> str:

@@ -29,6 +29,24 @@ class Debugging:
 
     async def debug(self, client: Client, params: api.DebugParams) -> api.DebugResult:
         session = await self._registry.session(client, params.project, params.host)
+        with session.speaking():
+            debug = await self._start(client, session, params)
+        self._sessions[debug] = client
+        self._spawn(in_nobodys_name(self._watch(debug), name=f"debug {debug.port}"))
+        return api.DebugResult(
+            host=session.name,
+            port=debug.port,
+            configuration={
+                "type": "sidecar",
+                "request": "attach",
+                "name": f"{params.target} on {session.name}",
+                "host": "127.0.0.1",
+                "port": debug.port,
+            },
+        )
+
+    @staticmethod
+    async def _start(client: Client, session: Session, params: api.DebugParams) -> DebugSession:
         agent = await session.ready()
         interpreter = await session.interpreter()
 
@@ -36,7 +54,7 @@ class Debugging:
             await _in_step(session, as_is=params.as_is)
 
         client.run_begins()
-        debug = await DebugSession.start(
+        return await DebugSession.start(
             agent,
             pathmap=session.path_map(),
             launch=Launch(
@@ -51,19 +69,6 @@ class Debugging:
             ),
             version=interpreter.version,
             barrier=barrier,
-        )
-        self._sessions[debug] = client
-        self._spawn(in_nobodys_name(self._watch(debug), name=f"debug {debug.port}"))
-        return api.DebugResult(
-            host=session.name,
-            port=debug.port,
-            configuration={
-                "type": "sidecar",
-                "request": "attach",
-                "name": f"{params.target} on {session.name}",
-                "host": "127.0.0.1",
-                "port": debug.port,
-            },
         )
 
     def leave(self, client: Client) -> None:

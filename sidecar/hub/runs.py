@@ -44,7 +44,8 @@ class Runs:
             name = new_id()
             for left in reversed(range(TRIES)):
                 try:
-                    return await self._start(client, params, session, name, commit)
+                    with session.speaking():
+                        return await self._start(client, params, session, name, commit)
                 except Disconnected:
                     if not left:
                         raise
@@ -130,8 +131,9 @@ class Runs:
 
     async def jobs(self, client: Client, params: api.Place) -> api.JobsResult:
         session = await self._registry.session(client, params.project, params.host)
-        agent = await session.connected()
-        return api.JobsResult(jobs=await session.jobs.list(agent))
+        with session.speaking():
+            agent = await session.connected()
+            return api.JobsResult(jobs=await session.jobs.list(agent))
 
     async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
         session = await self._registry.session(client, params.project, params.host)

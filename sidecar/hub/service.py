@@ -94,16 +94,18 @@ class Service:
             client.health(_unopened(str(self._registry.project(client, path).spelled), error))
             raise
         client.health(session.health())
-        await session.ready(unasked=True)
+        with session.speaking():
+            await session.ready(unasked=True)
 
     # --- methods -----------------------------------------------------------------------------
 
     async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
         session = await self._registry.session(client, params.project, params.host)
-        await session.ready(prefer=params.prefer)
-        return await session.engine.sync(
-            only=params.paths, prefer=params.prefer, dry_run=params.dry_run
-        )
+        with session.speaking():
+            await session.ready(prefer=params.prefer)
+            return await session.engine.sync(
+                only=params.paths, prefer=params.prefer, dry_run=params.dry_run
+            )
 
     async def _status(self, client: Client, params: api.StatusParams) -> api.StatusResult:
         sessions = self._registry.sessions

@@ -8,12 +8,14 @@ project, whatever runtime folder that one uses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import getpass
 import logging
 import os
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -168,6 +170,18 @@ class Session:
             await self.jobs.resume(agent)
             self._jobs_over = agent
         return agent
+
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Failures within are told in terms of this project's configuration: links and agents do
+        not know what it calls their host."""
+        try:
+            yield
+        except SidecarError as error:
+            error.what = error.what.replace("the remote machine", self.name)
+            error.fix = re.sub(r"\bhosts\.(NAME|X)\b", f"hosts.{self.name}", error.fix)
+            error.args = (str(error),)
+            raise
 
     async def interpreter(self) -> messages.PythonFound:
         """The Python that jobs of this project get; looked for once on each connection.

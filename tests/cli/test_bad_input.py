@@ -107,7 +107,7 @@ def test_a_remote_without_a_usable_python(
         "tests.servers.embedded.clean_environment",
         lambda home: {"HOME": str(home), "PATH": str(path), "USER": "x", "SHELL": "/bin/sh"},
     )
-    refused(nearby, "box", "ython")
+    refused(nearby, "No usable Python on box", "hosts.box.python")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="only on accounts that are not root")
