@@ -71,6 +71,9 @@ class AsyncsshTransport:
     async def start(self, command: str) -> ExecProcess:
         if self.is_closed:
             raise await self.loss()
+        if command.startswith("-"):
+            # The shell there would take it for an option of its own.
+            command = f" {command}"
         try:
             _, process = await self.connection.create_session(
                 lambda: ExecProcess(self), command, encoding=None

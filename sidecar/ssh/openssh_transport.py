@@ -42,7 +42,7 @@ class OpensshTransport:
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked = False
         if master is not None:
-            self._keep(self._watch(master))
+            self.keep(self._watch(master))
 
     @classmethod
     async def connect(cls, target: Resolved, progress: Callable[[str], None]) -> OpensshTransport:
@@ -85,7 +85,7 @@ class OpensshTransport:
             raise _cannot_start(self.host, problem) from problem
         process = PipeProcess(self, child)
         self._processes.add(process)
-        self._keep(process.run())
+        self.keep(process.run())
         return process
 
     async def _spawn(self, command: str) -> asyncio.subprocess.Process:
@@ -95,7 +95,8 @@ class OpensshTransport:
             *self._through_master(),
             "--",
             self._target.destination.argument(),
-            command,
+            # ssh looks for options behind the name too, and the shell there for its own.
+            f" {command}" if command.startswith("-") else command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -141,16 +142,18 @@ class OpensshTransport:
         if not self._gone.done():
             self._gone.set_result(reason)
 
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
+    def keep(self, work: Coroutine[None, None, None]) -> None:
+        """Runs it in a task that `close` waits for."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _watch(self, master: Master) -> None:
-        """Until our master ends: then the connection is gone, and every ssh that went through."""
+        """Until our master ends: then the connection is gone, and every ssh that went through.
+        What they had received may still be read."""
         self._mark_gone(await master.closed())
         for process in list(self._processes):
-            process.close()
+            process.end()
 
 
 class PipeProcess:
@@ -161,11 +164,14 @@ class PipeProcess:
         self._child = child
         self._words = LastWords()
         self._lost = False
+        self._closed = False
         self._over = asyncio.Event()
+        self._reader = asyncio.Lock()
 
     async def read(self, limit: int = 1 << 18) -> bytes:
         assert self._child.stdout is not None
-        data = await self._child.stdout.read(limit)
+        async with self._reader:
+            data = await self._child.stdout.read(limit)
         if not data:
             # The end of ssh's stdout may be the end of the command or of the connection.
             await self._over.wait()
@@ -185,8 +191,15 @@ class PipeProcess:
             raise self._ended() from problem
 
     def close(self) -> None:
-        if self._child.stdin is not None:
-            self._child.stdin.close()
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self.end()
+        if not self._closed:
+            self._closed = True
+            self._transport.keep(self._discard())
+
+    def end(self) -> None:
+        """Ends ssh; what it had received may still be read."""
         if self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.terminate()
@@ -211,6 +224,13 @@ class PipeProcess:
             self._lost = await self._transport.ended(self, status, self._words.text())
         finally:
             self._over.set()
+
+    async def _discard(self) -> None:
+        """Reads what nobody will: a full pipe keeps asyncio from seeing the end of ssh."""
+        assert self._child.stdout is not None
+        async with self._reader:
+            while await self._child.stdout.read(READ_LIMIT):
+                pass
 
     def _ended(self) -> SidecarError:
         if self._lost:

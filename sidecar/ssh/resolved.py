@@ -198,12 +198,12 @@ def build(
     elif proxy_command:
         proxy_command = expand("ProxyCommand", proxy_command, tokens, tilde=False)
 
-    def files(name: str, option: str, values: Sequence[str]) -> tuple[str, ...]:
+    def files(option: str, values: Sequence[str]) -> tuple[str, ...]:
         kept = (value for value in values if value and value.lower() != "none")
         return tuple(expand(option, value, tokens, environment) for value in kept)
 
-    def listed_files(name: str, option: str) -> tuple[str, ...]:
-        return files(name, option, _split_files(" ".join(options.get(name, ()))))
+    def one_line_of_files(option: str) -> tuple[str, ...]:
+        return files(option, _split_files(" ".join(options.get(option.lower(), ()))))
 
     strict = one("stricthostkeychecking", "ask").lower()
     strict = {"true": "yes", "false": "no", "off": "no"}.get(strict, strict)
@@ -218,14 +218,12 @@ def build(
         port=port,
         user=user,
         host_key_alias=alias,
-        identity_files=files("identityfile", "IdentityFile", options.get("identityfile", ())),
-        certificate_files=files(
-            "certificatefile", "CertificateFile", options.get("certificatefile", ())
-        ),
+        identity_files=files("IdentityFile", options.get("identityfile", ())),
+        certificate_files=files("CertificateFile", options.get("certificatefile", ())),
         identities_only=flag("identitiesonly", False),
         agent=_agent(options.get("identityagent", ()), tokens, environment),
-        known_hosts=listed_files("userknownhostsfile", "UserKnownHostsFile"),
-        global_known_hosts=listed_files("globalknownhostsfile", "GlobalKnownHostsFile"),
+        known_hosts=one_line_of_files("UserKnownHostsFile"),
+        global_known_hosts=one_line_of_files("GlobalKnownHostsFile"),
         strict=strict if strict in ("yes", "ask", "accept-new", "no") else "ask",
         hash_known_hosts=flag("hashknownhosts", False),
         jumps=jumps,

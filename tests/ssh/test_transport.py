@@ -156,6 +156,19 @@ async def test_a_closed_command_is_over_and_closing_twice_is_fine(transport: Tra
         await process.write(b"more")
 
 
+async def test_a_command_whose_output_nobody_reads_can_be_closed(transport: Transport) -> None:
+    process = await transport.start("head -c 20000000 /dev/zero; cat")
+    assert await process.read(1)
+    process.close()
+    await asyncio.wait_for(process.wait(), 10)
+
+
+async def test_a_command_is_no_option(transport: Transport) -> None:
+    process = await transport.start("-V")
+    assert await process.wait() == 127
+    assert "not found" in process.last_words()
+
+
 async def test_a_cut_is_told_to_everybody(box: Box, transport: Transport) -> None:
     process = await transport.start("printf up; cat")
     assert await read_exactly(process, 2) == b"up"
