@@ -1,0 +1,104 @@
+-- The state of each project, as the server tells it.
+
+local M = {}
+
+---@class sidecar.State
+---@field client integer who told it
+---@field root string the project's real path
+---@field health sidecar.Health
+
+---@type sidecar.State[] one for each project and host
+local states = {}
+
+---@param keep fun(state: sidecar.State): boolean
+local function only(keep) states = vim.tbl_filter(keep, states) end
+
+---@param client integer
+---@param health sidecar.Health
+function M.changed(client, health)
+  only(
+    function(one) return one.health.project ~= health.project or one.health.host ~= health.host end
+  )
+  local root = vim.uv.fs_realpath(health.project) or health.project
+  table.insert(states, { client = client, root = root, health = health })
+  vim.api.nvim_exec_autocmds('User', { pattern = 'SidecarStatus', modeline = false, data = health })
+  vim.cmd.redrawstatus({ bang = true })
+end
+
+--- The server of a client has ended.
+---@param client integer
+---@param code integer
+---@param signal integer
+function M.ended(client, code, signal)
+  vim.schedule(function()
+    only(function(one) return one.client ~= client end)
+    vim.cmd.redrawstatus({ bang = true })
+    require('sidecar.jobs').cut(client)
+    if code ~= 0 or signal ~= 0 then
+      local text = 'Sidecar: `sidecar serve` ended (%s); what it said is in %s. '
+        .. 'The next command starts it again.'
+      local how = signal ~= 0 and 'signal ' .. signal or 'status ' .. code
+      vim.notify(text:format(how, vim.lsp.get_log_path()), vim.log.levels.WARN)
+    end
+  end)
+end
+
+--- What is known of a buffer's project, by host.
+---@param buf integer
+---@return table<string, sidecar.Health>
+local function of(buf)
+  local name = vim.b[buf].sidecar_root or vim.api.nvim_buf_get_name(buf)
+  local path = name ~= '' and vim.uv.fs_realpath(name) or name
+  local root, found = '', {}
+  for _, one in ipairs(states) do
+    local inside = path == one.root or vim.startswith(path, one.root .. '/')
+    -- A project within another owns its files.
+    if inside and #one.root > #root then
+      root, found = one.root, {}
+    end
+    if inside and one.root == root then found[one.health.host] = one.health end
+  end
+  return found
+end
+
+local SIGNS = {
+  idle = '·',
+  connecting = '…',
+  ready = '✓',
+  syncing = '↑',
+  question = '?',
+  disconnected = '✗',
+}
+
+---@param buf integer
+---@return string
+function M.line(buf)
+  local parts = {}
+  for host, health in vim.spairs(of(buf)) do
+    local part = ('%s %s'):format(host, SIGNS[health.state] or health.state)
+    if health.queued > 0 then part = part .. health.queued end
+    if health.conflicts > 0 then part = part .. (' !%d'):format(health.conflicts) end
+    table.insert(parts, part)
+  end
+  return table.concat(parts, '  ')
+end
+
+--- Shows what the server knows of all projects.
+---@param result sidecar.StatusResult
+function M.show(result)
+  local lines = {}
+  for _, one in ipairs(result.sessions) do
+    local line = ('%s: %s, %s'):format(one.host, one.state, one.text)
+    if one.fix ~= '' then line = ('%s (%s)'):format(line, one.fix) end
+    table.insert(lines, { line .. '\n', one.state == 'ready' and 'Normal' or 'WarningMsg' })
+    table.insert(lines, { ('  %s\n'):format(one.project), 'Comment' })
+  end
+  for _, note in ipairs(result.notes) do
+    table.insert(lines, { ('  %s: %s\n'):format(note.path, note.text), 'WarningMsg' })
+  end
+  if #lines == 0 then lines = { { 'No project is open', 'Comment' } } end
+  lines[#lines][1] = vim.trim(lines[#lines][1])
+  vim.api.nvim_echo(lines, true, {})
+end
+
+return M
