@@ -5,7 +5,8 @@ How the agent starts, told as a story; remote/bundle.py writes the texts.
 1. The login shell gets one command: `exec sh -c '…' sidecar_agent WORD…`. The words are this file,
    compressed, in base64. Whatever the shell's files print before is noise.
 2. sh looks for an interpreter, puts the words into an environment variable (so that `ps` shows a
-   short command line) and replaces itself by `python -sSEB -c '…' sidecar_agent`.
+   short command line) and replaces itself by `python -sSEB -X utf8 -c '…' sidecar_agent`: nothing
+   of the person's environment is imported, no bytecode is written, names are UTF-8 in any locale.
 3. That unpacks this file and calls `begin`, which prints the mark and the hello. One round trip
    has passed since the channel was opened: only now does the other side's sshd let stdin through,
    so this much had to come with the command.

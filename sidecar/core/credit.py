@@ -52,6 +52,11 @@ PROBE_GAIN = 0.5
 ROUNDS_WITHOUT_GROWTH = 3
 """The line counts as full when so many round trips brought less than a quarter more each."""
 
+STEADY = 0.2
+"""Seconds that the rate of a full line is measured over, and two round trips at the least. Shorter,
+it would be too high, since the best counts and acknowledgements come in bunches (a thread that
+waits for its turn, a wireless link): by a quarter over 25 ms where they bunch by 6."""
+
 SPAN = 5.0
 """Seconds that a best or least value counts for at the least, and twice that at the most."""
 
@@ -64,14 +69,11 @@ class CreditError(Exception):
 
 
 class _Sent(NamedTuple):
-    """A frame on its way. `end`: bytes of its lane up to its own end; `delivered`,
-    `delivered_at`: all that was acknowledged when it left, and when; `last`: nothing waited
-    behind it, so it says nothing of the line's rate."""
+    """A frame on its way. `end`: bytes of its lane up to its own end; `last`: nothing waited behind
+    it, so what is delivered then says nothing of the line."""
 
     end: int
     at: float
-    delivered: int
-    delivered_at: float
     last: bool
 
 
@@ -105,16 +107,18 @@ class Credit:
         self._sent: Dict[int, int] = dict.fromkeys(LANES, 0)
         self._processed: Dict[int, int] = dict.fromkeys(LANES, 0)
         self._flying: Dict[int, Deque[_Sent]] = {lane: deque() for lane in LANES}
-        self._delivered = 0
-        self._delivered_at = 0.0
+        self._idle_since = 0.0
         self._reached = START
         self._rate = _Extreme(max)
         self._least = _Extreme(min)
         self._measured_at = -1.0
         self._probing_since = -1.0
-        self._round_ends_at = 0
+        self._window_at = 0.0
+        self._window_delivered = 0
+        self._window_limited = False
         self._rate_at_growth = 0.0
         self._flat_rounds = 0
+        self._settled = False
 
     @property
     def unacknowledged(self) -> int:
@@ -147,17 +151,15 @@ class Credit:
     def sent(self, lane: int, size: int, now: float, last: bool) -> None:
         """A frame of `size` bytes leaves. `last`: nothing waits behind it on any such lane."""
         if not self.unacknowledged:
-            if now - self._delivered_at > self._least.value:
+            if now - self._idle_since > self._least.value:
                 self._reached = START
-            self._delivered_at = now
+            self._open_window(now)
             if self._measured_at < 0:
                 self._measured_at = now
         elif self._probing_since < 0 and now - self._measured_at > PROBE_EVERY:
             self._probing_since = now
         self._sent[lane] += size
-        self._flying[lane].append(
-            _Sent(self._sent[lane], now, self._delivered, self._delivered_at, last)
-        )
+        self._flying[lane].append(_Sent(self._sent[lane], now, last))
 
     def acknowledged(self, lane: int, processed: int, now: float) -> None:
         """The other end processed `processed` bytes of that lane, counted from the beginning.
@@ -176,15 +178,16 @@ class Credit:
         careful = self._full and self._reached >= self.limit // 2
         growth = count // 4 if careful else count
         self._reached = max(START, min(self._reached, self.limit) + growth)
-        self._delivered += count
-        self._delivered_at = now
+        self._window_delivered += count
         self._processed[lane] = processed
+        self._idle_since = now
         flying = self._flying[lane]
         newest = None
         while flying and flying[0].end <= processed:
             newest = flying.popleft()
         if newest is not None:
-            self._learn(newest, now)
+            self._learn_round_trip(newest, now)
+            self._learn_rate(newest, now)
 
     def round_trip(self, seconds: float, now: float) -> None:
         """A round trip that was measured by other means (Ping)."""
@@ -193,25 +196,34 @@ class Credit:
         if idle:
             self._measured_at = now
 
-    def _learn(self, frame: _Sent, now: float) -> None:
-        seconds = now - frame.at
+    def _learn_round_trip(self, frame: _Sent, now: float) -> None:
         # A frame that left during a probe found half of what the line holds in front of it, so
         # no queue.
         probed = 0 <= self._probing_since <= frame.at
-        self._least.add(seconds, now, forget=probed)
+        self._least.add(now - frame.at, now, forget=probed)
         if probed:
             self._probing_since, self._measured_at = -1.0, now
-        # Acknowledgements may come in a bunch; nothing is delivered faster than a round trip tells.
-        interval = max(now - frame.delivered_at, self._least.value, 1e-6)
-        rate = (self._delivered - frame.delivered) / interval
-        if not frame.last or rate > self._rate.value:
-            self._rate.add(rate, now, forget=not frame.last)
-        if frame.delivered >= self._round_ends_at:
-            self._round_ends_at = self._delivered
-            self._count_round(frame.last)
 
-    def _count_round(self, last: bool) -> None:
-        if self._rate.value >= self._rate_at_growth * 1.25:
-            self._rate_at_growth, self._flat_rounds = self._rate.value, 0
-        elif not last:
+    def _learn_rate(self, frame: _Sent, now: float) -> None:
+        self._window_limited |= frame.last
+        span = max(2 * self._least.value, STEADY) if self._full else self._least.value
+        seconds = now - self._window_at
+        if seconds < max(span, 1e-6):
+            return
+        rate, limited = self._window_delivered / seconds, self._window_limited
+        self._open_window(now)
+        if limited and rate <= self._rate.value:
+            return
+        if self._full and not self._settled:
+            # The first that was measured over long enough: what was seen on the way up goes.
+            self._rate, self._settled = _Extreme(max), True
+        self._rate.add(rate, now, forget=not limited)
+        if self._full:
+            return
+        if rate >= self._rate_at_growth * 1.25:
+            self._rate_at_growth, self._flat_rounds = rate, 0
+        elif not limited:
             self._flat_rounds += 1
+
+    def _open_window(self, now: float) -> None:
+        self._window_at, self._window_delivered, self._window_limited = now, 0, False

@@ -233,7 +233,7 @@ def _command(payload: bytes, python: str, via: str, careful: bool) -> str:
         'n=$0; IFS=; export $n="$*"; unset IFS; '
         f"for p in {' '.join([*pythons, *PYTHONS])}; do "
         'case $p in "~/"*) p=$HOME/${p#??};; esac; '
-        f'if {usable}; then exec "$p" -sSEB -c "{_START}" $n; fi; done; '
+        f'if {usable}; then exec "$p" -sSEB -X utf8 -c "{_START}" $n; fi; done; '
         f'echo "sidecar: no Python 3.8 or newer here; tried $p and others" >&2; exit 90'
     )
     text = base64.b64encode(payload).decode()

@@ -21,7 +21,7 @@ from sidecar.core.frames import CONTROL
 from sidecar.core.messages import Message
 from sidecar.errors import ConnectError, Disconnected, RemoteError, SidecarError
 from sidecar.remote import failures
-from sidecar.remote.bundle import bundle
+from sidecar.remote.bundle import QUIET, bundle
 from sidecar.remote.hello import Hello, HelloDecoder, HelloError
 from sidecar.remote.sender import Sender
 from sidecar.remote.stream import Stream
@@ -90,6 +90,7 @@ class AgentConnection:
                 via=via,
                 bootstrap=bootstrap,
                 careful=careful,
+                quiet=max(QUIET, SILENT_PINGS * ping_every),
             )
             began = time.monotonic()
             process = await transport.start(texts.command)
@@ -137,7 +138,8 @@ class AgentConnection:
         self._over: asyncio.Future[SidecarError] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._heard = asyncio.Event()
-        self._sender = Sender(process.write, self._fail)
+        self._sender = Sender(process.write, self._unwritable)
+        self._verdict: asyncio.TimerHandle | None = None
         for part in later:
             self._sender.put(messages.Modules(part), frames.BULK)
         self._tasks = [
@@ -372,12 +374,20 @@ class AgentConnection:
     def _forget(self, number: int) -> None:
         self._streams.pop(number, None)
 
+    def _unwritable(self, error: SidecarError) -> None:
+        """Nothing can be sent any more. Why, its output and exit status are about to tell."""
+        self._sender.end(error)
+        loop = asyncio.get_running_loop()
+        self._verdict = loop.call_later(2 * CLOSE_PATIENCE, self._fail, error)
+
     def _fail(self, error: SidecarError) -> None:
         """The link is over; the first reason counts. All who wait hear it at once."""
         if self._over.done():
             return
         self._over.set_result(error)
         self._sender.end(error)
+        if self._verdict is not None:
+            self._verdict.cancel()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(_again(error))

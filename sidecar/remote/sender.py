@@ -74,12 +74,12 @@ class Sender:
         await self._idle.wait()
 
     def end(self, error: SidecarError) -> None:
-        """Nothing is sent any more; all who wait are told why."""
-        if self._error is None:
-            self._error = error
-            self._task.cancel()
-            self._room.set()
-            self._idle.set()
+        """Nothing is sent any more; all who wait, or come later, are told why. May be called
+        again when more is known."""
+        self._error = error
+        self._task.cancel()
+        self._room.set()
+        self._idle.set()
 
     async def _run(self) -> None:
         try:

@@ -42,6 +42,16 @@ sys.exit(94)
 """
 
 
+class AgentThatClosesItsInputAndCrashes(ScriptedPeer):
+    script = """
+hello()
+os.close(0)
+time.sleep(0.3)
+sys.stderr.write("Traceback: no luck\\n")
+sys.exit(94)
+"""
+
+
 class AgentThatTalksGarbage(ScriptedPeer):
     script = """
 hello()

@@ -20,6 +20,7 @@ from tests.remote.local_transport import LocalTransport
 from tests.remote.peers import (
     AgentOfAnotherVersion,
     AgentThatAcknowledgesTooMuch,
+    AgentThatClosesItsInputAndCrashes,
     AgentThatDiesMidFrame,
     AgentThatReadsNothing,
     AgentThatSaysNothingMore,
@@ -200,6 +201,16 @@ async def test_an_agent_that_dies_in_the_middle_of_a_frame_fails_all_who_wait(
         assert "out of memory" in error.why
     with pytest.raises(RemoteError):
         await agent.request(m.Ping)
+    await agent.close()
+    await transport.close()
+
+
+async def test_an_agent_that_takes_no_more_has_the_last_word_on_why(tmp_path: Path) -> None:
+    transport = AgentThatClosesItsInputAndCrashes(tmp_path)
+    agent = await AgentConnection.start(transport, ping_every=0.05)
+    error = await asyncio.wait_for(agent.closed(), 10)
+    assert error.code == "agent-crashed"
+    assert "no luck" in error.why
     await agent.close()
     await transport.close()
 
