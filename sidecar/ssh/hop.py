@@ -19,7 +19,7 @@ from asyncssh.public_key import (
     get_public_key_algs,
 )
 
-from sidecar.errors import SidecarError
+from sidecar.errors import ConnectError, SidecarError
 from sidecar.questions import Choice, Person
 from sidecar.ssh import known_hosts
 from sidecar.ssh.codes import connect_error
@@ -131,7 +131,10 @@ async def connect_hop(
             await _discard(sock, command)
             raise (sign_in.failure() or translate(problem, hop)) from problem
         except FOREIGN as problem:
-            failure = await _explained(hop, problem, command)
+            failure = sign_in.turned_away(problem) or await _explained(hop, problem, command)
+            if isinstance(failure, ConnectError) and sign_in.asked:
+                # Whatever went wrong, another try would ask again.
+                failure.asks_person = True
             await _discard(sock, command)
             raise failure from problem
         except BaseException:

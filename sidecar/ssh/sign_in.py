@@ -184,6 +184,21 @@ class SignIn(asyncssh.SSHClient):
             f"{hop.name} does not let {hop.user} in", "; ".join(tried), fix, "auth-failed"
         )
 
+    def turned_away(self, problem: BaseException) -> ConnectError | None:
+        """The failure where the host ended the sign-in itself, such as after too many keys;
+        None for any other. It counts as a refusal: more tries may lock an account."""
+        if not self.authenticating or not isinstance(problem, asyncssh.DisconnectError):
+            return None
+        if isinstance(problem, asyncssh.ConnectionLost):
+            return None
+        return connect_error(
+            f"{self._hop.name} ended the sign-in of {self._hop.user}",
+            _clean(problem.reason).rstrip("."),
+            f"check User and IdentityFile of {self._hop.name}; where an agent offers many keys, "
+            "set IdentitiesOnly",
+            "auth-failed",
+        )
+
     # Asking
 
     def _may_ask(self, method: str) -> bool:

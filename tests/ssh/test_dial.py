@@ -635,6 +635,19 @@ async def test_our_own_master_ends_with_us_however_we_end(sshd: SshdBox) -> None
     await asyncio.wait_for(asyncio.to_thread(sshd.line.wait_empty), 10)
 
 
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "account", [["PasswordAuthentication yes", "MaxAuthTries 1"]], indirect=True, ids=["strict"]
+)
+async def test_a_host_that_has_had_enough_is_never_tried_again_unasked(
+    account: AccountBox, connect: Connect
+) -> None:
+    failure = await refusal(connect(person=Scripted(["wrong", "wrong", "wrong"])))
+    assert failure.code == "auth-failed"
+    assert failure.asks_person
+    assert "Too many authentication failures" in failure.why
+
+
 async def test_no_ssh_program_is_told(
     sshd: SshdBox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
