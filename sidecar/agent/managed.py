@@ -2,8 +2,8 @@
 when it was applied or adopted; and the sweep, which finds what is not so any more.
 
 Kept by folder, so that a sweep opens each folder once, walking the tree, and asks for its names
-there: 20,000 files in 500 folders take 45 to 60 ms on a small, busy virtual machine, nine tenths
-of it the system's `lstat`. `os.scandir` and its entries' `stat` take as long.
+there: 20,000 files in 500 folders take 60 ms on a small, busy virtual machine (3 µs a file), of
+which the system's `lstat` has 48. `os.scandir` and its entries' `stat` take as long.
 """
 
 import os

@@ -104,9 +104,7 @@ class Laptop:
 
     # --- changes, and their answers
 
-    def put(
-        self, path: str, content: bytes, expect: m.Expect = NOTHING, **fields: Any
-    ) -> m.Applied | m.Refused | Any:
+    def put(self, path: str, content: bytes, expect: m.Expect = NOTHING, **fields: Any) -> Any:
         seq = self.next()
         self.files.handle(put_message(seq, path, content, expect, **fields))
         return self.answer(seq)

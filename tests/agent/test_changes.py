@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -658,7 +659,7 @@ sys.stdin.read()
 os.kill(os.getpid(), signal.SIGKILL)
 """
     with subprocess.Popen(
-        ["python3", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as agent:
         assert agent.stdout
         assert agent.stdin
@@ -674,6 +675,42 @@ os.kill(os.getpid(), signal.SIGKILL)
     laptop.put("g", b"x")
     assert not theirs.exists()
     assert list((laptop.folder / "data").iterdir()) == []
+    laptop.files.close()
+
+
+def test_an_agent_killed_at_any_moment_leaves_the_file_whole(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from sidecar.agent.files import Files
+from sidecar.core import delta, identity, messages as m
+folder = {str(tmp_path / "code")!r}
+files = Files(lambda message, lane: None, folder + "/state")
+files.handle(m.Open(1, 1, folder))
+files.handle(m.Claim(2, 1, "marker-1", "ada@laptop"))
+there = identity.from_stat(os.lstat(folder + "/f")) if os.path.exists(folder + "/f") else None
+expect, seq = m.Expect(0, there, ""), 0
+while True:
+    seq += 1
+    data = bytes([65 + seq % 26]) * (50_000 + seq % 26)
+    stream, digest = delta.encode_literal(data), delta.content_digest(data)
+    files.handle(
+        m.Put(seq, 1, "f", expect, len(data), 10**18, False, digest, False, "", True, stream)
+    )
+    expect = m.Expect(seq, None, "")
+    print(seq, flush=True)
+"""
+    for saves in (1, 2, 3, 5, 8, 13):
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as agent:
+            assert agent.stdout
+            for _ in range(saves):
+                assert agent.stdout.readline()
+            agent.kill()
+        content = (tmp_path / "code/f").read_bytes()
+        assert content == content[:1] * (50_000 + content[0] - 65)
+    laptop = Laptop(tmp_path / "code")
+    laptop.put("g", b"x")
+    assert len(list((laptop.folder / ".sidecar/tmp").iterdir())) == 1
     laptop.files.close()
 
 

@@ -119,7 +119,8 @@ class TestFetch:
         self, laptop: Laptop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (laptop.folder / "f").write_bytes(b"x" * 100_000)
-        send, told = laptop.heard.send, []
+        send = laptop.heard.send
+        told: list[m.Message] = []
 
         def change_it(message: m.Message, lane: int) -> None:
             if not told:
