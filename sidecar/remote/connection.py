@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import logging
 import time
@@ -394,7 +395,7 @@ class AgentConnection:
         for parts in self._parts.values():
             parts.fail(error)
         for stream in tuple(self._streams.values()):
-            stream.failed(error)
+            stream.failed(_again(error))
         self._streams.clear()
         self._process.close()
         reader = self._tasks[0]
@@ -467,4 +468,4 @@ def _failed(message: messages.Fail) -> RemoteError:
 
 def _again(error: SidecarError) -> SidecarError:
     """The same failure for another waiter: an exception object belongs to one traceback."""
-    return type(error)(error.what, error.why, error.fix, code=error.code)
+    return copy.copy(error)
