@@ -29,8 +29,7 @@ _HINTS = {
     "ssh": "what you would type after `ssh`",
     "path": "the project's place there",
     "python": '"conda:NAME" does too; left out: found, and printed on each run',
-    "setup": "shell lines whose environment jobs get",
-    "launch": "what every job's command is put behind",
+    "env": "values for jobs; or names to pass on",
 }
 
 
@@ -38,8 +37,7 @@ def render_host(name: str, settings: Mapping[str, Any]) -> str:
     """A `[hosts.NAME]` table: the given settings, and the usual other ones as comments."""
     examples = {
         "python": "~/envs/ml/bin/python",
-        "setup": "module load cuda/12.4",
-        "launch": "srun --gres=gpu:1",
+        "env": {"OMP_NUM_THREADS": "8"},
     }
     rows = [(f"{key} = {toml(value)}", _HINTS.get(key, "")) for key, value in settings.items()]
     rows += [

@@ -153,6 +153,15 @@ def test_of_several_hosts_one_must_be_chosen(desk: Desk) -> None:
     assert desk.load().host()[0] == "a"
 
 
+@pytest.mark.parametrize("line", ['setup = "module load cuda"', 'launch = "srun"'])
+def test_what_would_not_be_acted_upon_is_refused(desk: Desk, line: str) -> None:
+    desk.write("sidecar.local.toml", f"[hosts.a]\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        desk.load().host()
+    assert caught.value.code == "not-yet"
+    assert caught.value.what.startswith("sidecar.local.toml:2")
+
+
 def test_an_unknown_host_names_the_nearest_and_how_to_add_it(desk: Desk) -> None:
     desk.write("sidecar.local.toml", "[hosts.gpu1]\n")
     with pytest.raises(ConfigError) as caught:

@@ -48,7 +48,7 @@ def test_what_runs_commands_or_chooses_a_machine_waits_for_trust(desk: Desk, lin
     assert getattr(loaded.config.hosts["gpu1"], key) == ""
     trust(desk.project, loaded.untrusted)
     assert desk.load().untrusted == []
-    assert getattr(desk.load().host()[1], key) == line.split('"')[1]
+    assert getattr(desk.load().config.hosts["gpu1"], key) == line.split('"')[1]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_hosts_of_included_files_are_the_persons_own_too(desk: Desk) -> None:
 
 def test_what_the_person_says_needs_no_trust(desk: Desk) -> None:
     for name in ("config.toml", "sidecar.local.toml"):
-        path = desk.write(name, '[hosts.gpu1]\nssh = "x"\nsetup = "y"\n')
-        assert desk.load().host()[1].setup == "y"
+        path = desk.write(name, '[hosts.gpu1]\nssh = "x"\nvia = "y"\n')
+        assert desk.load().host()[1].via == "y"
         path.unlink()
 
 
@@ -97,10 +97,10 @@ def test_a_host_that_the_person_has_too_may_get_a_path_from_the_team(desk: Desk)
 
 
 def test_a_personal_value_takes_the_place_of_an_untrusted_one(desk: Desk) -> None:
-    desk.write("sidecar.toml", '[hosts.gpu1]\nsetup = "evil"\n')
-    desk.write("sidecar.local.toml", '[hosts.gpu1]\nsetup = "mine"\n')
+    desk.write("sidecar.toml", '[hosts.gpu1]\nvia = "evil"\n')
+    desk.write("sidecar.local.toml", '[hosts.gpu1]\nvia = "mine"\n')
     assert desk.load().untrusted == []
-    assert desk.load().host()[1].setup == "mine"
+    assert desk.load().host()[1].via == "mine"
 
 
 def test_an_untrusted_host_does_not_spoil_another(desk: Desk) -> None:
