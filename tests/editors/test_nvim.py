@@ -24,3 +24,311 @@ def test_a_changed_file_is_saved_sent_and_run_and_its_output_is_shown(
     assert (box.home / "model/train.py").read_text().startswith("import sys")
     # The person stays where they were.
     assert nvim.api.current.buffer.name.endswith("train.py")
+
+
+def test_a_traceback_is_a_quickfix_list_with_local_paths(nearby: Laptop, start: Start) -> None:
+    main = nearby.write("train.py", "import json\nimport model\n\nmodel.score('x')\n")
+    model = nearby.write("model.py", "import json\n\ndef score(row):\n    return json.loads(row)\n")
+    nvim = start("train.py")
+    nvim.command("RemoteRun")
+    nvim.shows("[status 1]")
+    found = nvim.quickfix()
+    places = [(item["filename"], item["lnum"]) for item in found["items"] if item["valid"]]
+    assert places == [(str(main), 4), (str(model), 4)]
+    assert "JSONDecodeError" in found["items"][-1]["text"]
+    assert found["title"].startswith("train.py on box: json.decoder.JSONDecodeError")
+    assert not any("/json/" in item["filename"] for item in found["items"])
+    nvim.command(f"cc {found['idx']}")
+    assert (nvim.api.current.buffer.name, nvim.api.current.window.cursor[0]) == (str(model), 4)
+
+
+def test_colours_bars_and_typed_input_work_as_in_a_terminal(nearby: Laptop, start: Start) -> None:
+    nearby.write(
+        "ask.py",
+        "import os, sys\n"
+        "assert sys.stdout.isatty()\n"
+        "print('\\033[31mred\\033[0m', os.get_terminal_size().columns)\n"
+        "sys.stdout.write('10%\\r20%\\n')\n"
+        "print('you are', input('who? '))\n",
+    )
+    nvim = start("ask.py")
+    nvim.command("RemoteRun")
+    nvim.shows("who?")
+    nvim.command("wincmd j")
+    assert nvim.api.current.buffer.options["buftype"] == "terminal"
+    nvim.api.input("iEve<CR><C-\\><C-n>")
+    text = nvim.shows("[status 0]")
+    assert "red 100" in text
+    assert "\n20%\n" in text
+    assert "10%" not in text
+    assert "you are Eve" in text
+
+
+def test_a_job_is_stopped(nearby: Laptop, start: Start) -> None:
+    nearby.write("loop.py", "import time\nprint('up', flush=True)\ntime.sleep(600)\n")
+    nvim = start("loop.py")
+    nvim.command("RemoteRun")
+    nvim.shows("up")
+    nvim.command("RemoteStop")
+    nvim.shows("KeyboardInterrupt")
+    nvim.shows("\n[")
+
+
+def test_a_module_and_a_program_are_run_by_name(nearby: Laptop, start: Start) -> None:
+    nearby.write("pkg/__init__.py", "")
+    nearby.write("pkg/tool.py", "import sys\nprint('tool', sys.argv[1:])\n")
+    nvim = start("pkg/tool.py")
+    nvim.command("RemoteRun -m pkg.tool a\\ b")
+    assert "tool ['a b']" in nvim.shows("[status 0]")
+    nvim.command("RemoteRun echo by name")
+    assert "by name" in nvim.shows("[status 0]")
+
+
+def test_output_has_one_window_and_old_jobs_go(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "print('x')\n")
+    nvim = start("a.py", keep=2)
+    for _ in range(4):
+        nvim.command("lua vim.g.ended = 0")
+        nvim.command("autocmd User SidecarExited ++once let g:ended = 1")
+        nvim.command("RemoteRun")
+        nvim.until(lambda: nvim.api.vars["ended"], "end of the job")
+    assert len(nvim.api.windows) == 2
+    names = [buffer.name for buffer in nvim.api.buffers if "sidecar://" in buffer.name]
+    assert len(names) == 2
+
+
+def test_a_save_is_there_at_once_and_the_status_line_says_how_it_is(
+    nearby: Laptop, start: Start, embedded: Box
+) -> None:
+    nearby.write("notes.txt", "1\n")
+    nvim = start("notes.txt")
+    nvim.command(
+        "lua synced = {}; vim.api.nvim_create_autocmd('User', { pattern = 'SidecarSynced', "
+        "callback = function(event) vim.list_extend(synced, event.data.paths) end })"
+    )
+    line = "return require('sidecar').statusline()"
+    nvim.until(lambda: nvim.lua(line) == "box ✓", "a ready project")
+    nvim.api.current.buffer[:] = ["2"]
+    nvim.command("write")
+    nvim.until(lambda: "notes.txt" in nvim.lua("return synced"), "the save")
+    assert (embedded.home / "model/notes.txt").read_text() == "2\n"
+    nvim.command("RemoteStatus")
+    nvim.until(lambda: "box: ready" in nvim.messages, "the status")
+    nvim.command("enew")
+    assert nvim.lua(line) == ""
+
+
+def test_a_sync_says_what_it_did_and_would_do(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "x = 1\n")
+    nvim = start("a.py")
+    nvim.command("RemoteSync")
+    nvim.noted("sent,")
+    nearby.write("b.py", "x = 1\n")
+    nvim.command("RemoteSync -n")
+    nvim.noted("Sidecar: ")
+
+
+def test_jobs_are_listed_and_shown_again(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "print('once')\n")
+    nvim = start("a.py")
+    nvim.command("RemoteRun")
+    nvim.shows("[status 0]")
+    nvim.command("RemoteJobs")
+    nvim.until(lambda: "a.py" in nvim.messages, "the list of jobs")
+    nvim.command("bdelete! sidecar://")
+    nvim.command("Remote attach")
+    assert "once" in nvim.shows("[status 0]")
+
+
+def test_a_code_lens_runs_with_its_output_in_a_window(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "if __name__ == '__main__':\n    print('by lens')\n")
+    nvim = start("a.py")
+    nvim.until(lambda: nvim.lua("return #vim.lsp.get_clients({ name = 'sidecar' }) == 1"), "client")
+    nvim.command("lua vim.lsp.codelens.refresh({ bufnr = 0 })")
+    nvim.until(lambda: nvim.lua("return #vim.lsp.codelens.get(0) == 2"), "lenses")
+    nvim.lua(
+        "local lens = vim.tbl_filter(function(one) return one.command.command == 'sidecar.run' end,"
+        " vim.lsp.codelens.get(0))[1];"
+        "vim.lsp.get_clients({ name = 'sidecar' })[1]:exec_cmd(lens.command)"
+    )
+    assert "by lens" in nvim.shows("[status 0]")
+
+
+# --- debugging -------------------------------------------------------------------------------
+
+
+def test_without_nvim_dap_a_port_is_named(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "print('x')\n")
+    nvim = start("a.py")
+    nvim.command("RemoteDebug")
+    nvim.noted("can attach to 127.0.0.1:")
+
+
+FAKE_DAP = """\
+local M = { adapters = { python = 'theirs' }, providers = { configs = { theirs = 1 } }, ran = {} }
+function M.run(configuration)
+  M.adapters[configuration.type](function(adapter)
+    table.insert(M.ran, { configuration = configuration, adapter = adapter })
+  end, configuration)
+end
+return M
+"""
+
+
+def test_nvim_dap_gets_our_adapter_and_nobody_elses_is_touched(
+    nearby: Laptop, start: Start
+) -> None:
+    other = nearby.home / "other-plugin"
+    (other / "lua").mkdir(parents=True)
+    (other / "lua" / "dap.lua").write_text(FAKE_DAP)
+    nearby.write("a.py", "print('x')\n")
+    nvim = start("a.py", extra=(other,))
+    nvim.command("RemoteDebug % --lr 1")
+    ran = nvim.until(lambda: nvim.lua("return require('dap').ran"), "a session")[0]
+    assert ran["configuration"]["request"] == "attach"
+    port = ran["configuration"]["port"]
+    assert ran["adapter"] == {"type": "server", "host": "127.0.0.1", "port": port}
+    assert nvim.lua("return require('dap').adapters.python") == "theirs"
+    assert nvim.lua("return require('dap').providers.configs.theirs") == 1
+    # From nvim-dap's own list, the adapter asks for a session.
+    nvim.lua(
+        "local dap = require('dap'); local ours = dap.providers.configs.sidecar(0)[1];"
+        "dap.run(vim.tbl_extend('force', ours, { program = vim.fn.expand('%:p') }))"
+    )
+    ran = nvim.until(lambda: nvim.lua("return require('dap').ran[2]"), "a second session")
+    assert ran["adapter"]["port"] != port
+
+
+# --- questions -------------------------------------------------------------------------------
+
+
+def test_a_secret_is_typed_unseen_and_can_be_dismissed(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    ask = (
+        "answer = nil; vim.schedule(function() answer = require('sidecar.secret').ask("
+        "{ host = 'box', prompt = 'Password:', echo = false, problem = '' }).value end)"
+    )
+    nvim.lua(ask)
+    nvim.api.input("hunter2<CR>")
+    assert nvim.until(lambda: nvim.lua("return answer"), "answer") == "hunter2"
+    assert "hunter2" not in nvim.messages
+    for key in ("<Esc>", "<C-c>"):
+        nvim.lua(ask)
+        nvim.api.input(f"half{key}")
+        nvim.until(lambda: nvim.lua("return answer == vim.NIL"), f"dismissal by {key}")
+
+
+# --- where nothing is to be done -------------------------------------------------------------
+
+
+def test_without_a_configuration_nothing_starts_and_a_command_says_so(
+    laptop: Laptop, start: Start
+) -> None:
+    laptop.write("a.py", "print('x')\n")
+    laptop.write("pyproject.toml", "[project]\nname = 'x'\n")
+    nvim = start("a.py")
+    nvim.command("RemoteRun")
+    nvim.noted("no configured project")
+    assert nvim.lua("return #vim.lsp.get_clients()") == 0
+
+
+def test_commit_messages_and_scratch_buffers_are_left_alone(nearby: Laptop, start: Start) -> None:
+    nearby.write(".git/COMMIT_EDITMSG", "")
+    nvim = start(".git/COMMIT_EDITMSG")
+    nvim.command("new | setlocal buftype=nofile | file scratch.py")
+    nvim.command("edit term://true")
+    assert nvim.lua("return #vim.lsp.get_clients()") == 0
+
+
+def test_a_table_in_pyproject_is_a_configuration(laptop: Laptop, start: Start) -> None:
+    laptop.write("a.py", "")
+    laptop.write("pyproject.toml", '[project]\nname = "x"\n[ tool.sidecar . hosts.box]\n')
+    nvim = start("a.py")
+    assert nvim.lua("return require('sidecar.server').root_of(0)") == str(laptop.project)
+
+
+def test_a_failure_is_shown_in_the_servers_words(laptop: Laptop, start: Start) -> None:
+    laptop.configure('hots = "box"\n')
+    laptop.write("a.py", "")
+    nvim = start("a.py")
+    nvim.command("RemoteRun")
+    text, level = nvim.noted("hots")
+    assert "sidecar.local.toml" in text
+    assert level == 4
+
+
+def test_a_server_that_cannot_start_is_said(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "")
+    nvim = start("a.py", cmd=["sh", "-c", "exit 7"])
+    nvim.noted("status 7")
+
+
+def test_it_does_not_start_by_itself_where_that_is_switched_off(
+    nearby: Laptop, start: Start
+) -> None:
+    nearby.write("a.py", "print('x')\n")
+    nvim = start("a.py", autostart=False)
+    assert nvim.lua("return #vim.lsp.get_clients()") == 0
+    nvim.command("RemoteRun")
+    nvim.shows("[status 0]")
+
+
+# --- the plugin itself -----------------------------------------------------------------------
+
+
+def test_a_wrong_option_is_named_with_those_there_are(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    said = nvim.lua("return select(2, pcall(require('sidecar').setup, { windw = 'tabnew' }))")
+    assert said == 'sidecar: no option is called "windw"; there are autostart, cmd, keep, window'
+    said = nvim.lua("return select(2, pcall(require('sidecar').setup, { keep = 'all' }))")
+    assert said == "sidecar: option keep must be a number"
+
+
+def test_commands_are_completed(laptop: Laptop, start: Start) -> None:
+    laptop.write("train.py", "")
+    nvim = start()
+    complete = "return vim.fn.getcompletion(..., 'cmdline')"
+    assert nvim.lua(complete, "Remote st") == ["status", "stop"]
+    assert nvim.lua(complete, "Remote run tr") == ["train.py"]
+    assert nvim.lua(complete, "RemoteRun tr") == ["train.py"]
+    assert nvim.lua(complete, "RemoteSync re") == ["remote"]
+    assert nvim.lua(complete, "RemoteStatus x") == []
+
+
+def test_a_name_that_is_taken_stays_with_its_owner(laptop: Laptop, start: Start) -> None:
+    other = laptop.home / "other-plugin"
+    (other / "plugin").mkdir(parents=True)
+    (other / "plugin" / "other.vim").write_text("command! RemoteSync echo 'theirs'\n")
+    nvim = start(extra=(other,))
+    assert nvim.api.command_output("RemoteSync") == "theirs"
+    nvim.command("checkhealth sidecar")
+    text = "\n".join(nvim.api.current.buffer[:])
+    assert ":RemoteSync belongs to another plugin; use `:Remote sync`" in text
+    assert ":RemoteStop belongs" not in text
+
+
+def test_checkhealth_finds_all_in_order(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "")
+    nvim = start("a.py")
+    nvim.command("checkhealth sidecar")
+    text = "\n".join(nvim.api.current.buffer[:])
+    assert "ERROR" not in text
+    assert f"configured project: {nearby.project}" in text
+    assert f"running for {nearby.project}" in text
+
+
+def test_help_is_found(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    nvim.command("helptags ALL")
+    for tag in ("sidecar", ":RemoteRun", "sidecar-options", "sidecar-lua", "sidecar-statusline"):
+        nvim.command(f"help {tag}")
+        assert nvim.api.current.buffer.name.endswith("doc/sidecar.txt")
+
+
+def test_little_is_loaded_before_it_is_used(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    loaded = nvim.lua(
+        "return vim.tbl_filter(function(name) return vim.startswith(name, 'sidecar') end, "
+        "vim.tbl_keys(package.loaded))"
+    )
+    assert loaded == ["sidecar.plugin"]
