@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import messages, paths, reconcile, tree
+from sidecar.core import delta, messages, paths, reconcile, tree
 from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
@@ -48,6 +48,15 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY = 30.0
 """Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
 the agent 2 µs a file; runs and syncs look at once, whatever this says."""
+
+QUIET = 0.01
+"""Seconds for which a file must not have been written, before a change that only the watcher told
+of is read; what may pass from such a save until it is sent."""
+
+WRITTEN_FOR = 0.25
+"""Seconds after which a file is sent as it is: one that never is quiet (a log), or stays empty."""
+
+EMPTY = tree.file(delta.content_digest(b""))
 
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
@@ -102,6 +111,8 @@ class SyncEngine:
         self._rescan = False
         self._notes = Notes()
         self._saved_at: dict[str, float] = {}
+        self._told: set[str] = set()
+        self._in_writing_since: dict[str, float] = {}
         self._refusals: dict[str, int] = {}
         self._removed = 0
         self._wake = asyncio.Event()
@@ -234,6 +245,7 @@ class SyncEngine:
         for path in map(self._here.relative, absolute):
             if path:
                 self._saved_at.setdefault(path, now)
+                self._told.add(path)
                 self._touch(path)
 
     def _touch(self, path: str) -> None:
@@ -271,7 +283,7 @@ class SyncEngine:
             try:
                 async with self._step:
                     if self._ready:
-                        await self._bring(await self._take_dirty())
+                        await self._bring(await self._take_dirty(), patient=True)
             except Disconnected:
                 self._rescan = True  # detach follows, and the next attach looks at everything
             except SidecarError as error:
@@ -302,11 +314,17 @@ class SyncEngine:
             changed = self._differing(self._here.scan())
         return changed
 
-    async def _bring(self, dirty: set[str], prefer: Prefer = "") -> None:
-        """One step. Returns when all that it decided is handed over to be sent."""
+    async def _bring(self, dirty: set[str], prefer: Prefer = "", *, patient: bool = False) -> None:
+        """One step. Returns when all that it decided is handed over to be sent.
+
+        Args:
+            patient: leave files alone for now that somebody seems to be writing.
+        """
         assert self._there is not None
         guards.refuse_a_root_that_is_gone(self.project, self.root.is_dir())
         here = await self._look_here(dirty)
+        if patient:
+            here = {path: read for path, read in here.items() if not self._in_writing(path, read)}
         there = await self._there.nodes(here)
         self._refresh(here, there)
         plan = self._plan(here, there, prefer)
@@ -340,6 +358,24 @@ class SyncEngine:
             else:
                 here[path] = read
         return here
+
+    def _in_writing(self, path: str, read: Content | None) -> bool:
+        """Whether to look again in a moment, since somebody seems to be writing the file. What an
+        editor has just said it saved is whole. A file that became empty is waited for in any
+        case: programs empty a file and then fill it, and on a busy machine that takes a while."""
+        told = path in self._told
+        self._told.discard(path)
+        since = self._in_writing_since
+        emptied = read is not None and read.node == EMPTY and path in self._base.entries
+        if not emptied and (told or read is None or not read.fresh):
+            since.pop(path, None)
+            return False
+        now = time.monotonic()
+        if now - since.setdefault(path, now) > WRITTEN_FOR:
+            del since[path]
+            return False
+        asyncio.get_running_loop().call_later(QUIET, self._touch, path)
+        return True
 
     def _refresh(
         self, here: Mapping[str, Content | None], there: Mapping[str, Node | None]

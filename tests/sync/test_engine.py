@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
@@ -409,3 +410,18 @@ async def test_a_conflict_refuses_the_barrier_and_as_is_does_not(sides: Sides) -
     with pytest.raises(RunError, match=r"main\.py"):
         await sides.engine.barrier()
     assert (await sides.engine.barrier(as_is=True)).force
+
+
+async def test_a_file_is_not_sent_empty_while_a_program_fills_it(sides: Sides) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    seen = set[str]()
+    for number in range(30):
+        with path.open("w") as file:
+            sides.engine._touch("main.py")
+            await asyncio.sleep(0)  # the step runs while the file is empty
+            seen.add(sides.read_there("main.py"))
+            file.write(f"version {number}\n")
+    await sides.until(lambda: sides.read_there("main.py") == "version 29\n")
+    assert "" not in seen
