@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import TypeGuard
 
 import msgspec
 import pytest
 
 from protocol import generate
 from sidecar import api
+
+LOCAL = {"no-folder", "unsafe-folder", "host-exists", "hub-owned", "hub", "over"}
+"""Codes of the command line's own failures, and those that the hub handles itself."""
 
 
 def test_generated_files_are_current() -> None:
@@ -74,3 +80,29 @@ def test_the_generator_runs_as_the_makefile_runs_it() -> None:
         cwd=generate.HERE.parent, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def codes_of(path: Path) -> set[str]:
+    """Every `code="…"` in a call, which is how an error gets one."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if is_call(node))
+    return {
+        keyword.value.value
+        for call in calls
+        for keyword in call.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+    } - {""}
+
+
+def is_call(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call)
+
+
+def test_the_prose_knows_every_code_of_an_error() -> None:
+    prose = (generate.HERE / "README.md").read_text("utf-8")
+    # What ends before there is a hub never goes over this protocol, nor does the agent's own wire.
+    package = Path(api.__file__).parent
+    rooms = ("config", "ssh", "remote", "sync", "jobs", "debug", "hub")
+    for room in rooms:
+        for path in (package / room).rglob("*.py"):
+            for code in codes_of(path) - LOCAL:
+                assert f"`{code}`" in prose, f"{path.name}: protocol/README.md lacks {code}"
