@@ -19,7 +19,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    status: int = importlib.import_module("sidecar.demo").main(keep=options.keep)
+    status: int = importlib.import_module("sidecar.demo.tour").main(keep=options.keep)
     return status
 
 
