@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -160,7 +161,14 @@ class Desk:
                 record = self.record(job)
             except records.RecordError:
                 continue
-            for process in (record.supervisor, record.process):
-                if process.alive():
-                    for pid in [*machine.descendants(process.pid), process.pid]:
-                        os.kill(pid, signal.SIGKILL)
+            end(record)
+
+
+def end(record: records.Record) -> None:
+    """Kills what is left of a job; its supervisor ends by that, and clears its socket away."""
+    family = machine.descendants(record.supervisor.pid) if record.supervisor.alive() else []
+    for pid in family or [record.process.pid] * record.process.alive():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not record.supervisor.alive(), "the supervisor's end")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(record.socket)  # of a supervisor that a test killed

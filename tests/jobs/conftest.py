@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent import machine, records
+from sidecar.agent import records
 from sidecar.core import messages as m
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
+from tests.agent.desk import end
 from tests.remote.local_transport import LocalTransport
 
 
@@ -50,10 +52,7 @@ class Place:
         await self.agent.close()
         await self.transport.close()
         for record in self.records():
-            for process in (record.supervisor, record.process):
-                if process.alive():
-                    for pid in [*machine.descendants(process.pid), process.pid]:
-                        os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(end, record)
 
 
 @pytest.fixture
