@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from sidecar.core import frames, identity, messages
-from sidecar.core.identity import FILE, SYMLINK, Identity
+from sidecar.core.identity import FILE, SYMLINK, Entry, Identity
 from sidecar.core.tree import Node
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.base import Agreed, Base
 
 LOOKUP = 1000
 """Paths in one question; the question has about 20 KB packed, the answer 60."""
-
-ENTRIES_PER_FRAME = 4000
-"""Managed paths in one frame: about 120 KB packed."""
 
 
 class There:
@@ -109,25 +106,31 @@ class There:
     async def manage(self) -> None:
         """Tells the agent what base holds; afterwards `differing` is what is not so there."""
         self.differing.clear()
-        entries = list(self._base.remote_entries())
-        first = True
-        while len(entries) > ENTRIES_PER_FRAME:
-            part, entries = entries[:ENTRIES_PER_FRAME], entries[ENTRIES_PER_FRAME:]
-            body = identity.pack(part)
-            message = messages.Manage(0, self.number, first, False, body)
-            await self.agent.send(message, frames.CONTROL)
-            first = False
-        last = identity.pack(entries)
-        await self._swept(lambda id: messages.Manage(id, self.number, first, True, last))
+        await self._manage(self._base.remote_entries(), anew=True)
+
+    async def _manage(self, entries: Iterable[Entry], *, anew: bool) -> None:
+        """Replaces the managed set, or adds to it. On SAVES, as everything that a run which is
+        sent next must find done."""
+        for last, body in identity.pack_parts(entries):
+            part = messages.Manage(0, self.number, anew, last, body)
+            anew = False
+            if not last:
+                await self.agent.send(part, frames.SAVES)
+                continue
+
+            def ask(id: int, part: messages.Manage = part) -> messages.Message:
+                return part._replace(id=id)
+
+            await self._swept(ask, frames.SAVES)
 
     async def sweep(self) -> set[str]:
         """Looks at every managed path there; returns those that newly differ."""
         before = dict(self.differing)
-        await self._swept(lambda id: messages.Sweep(id, self.number))
+        await self._swept(lambda id: messages.Sweep(id, self.number), frames.CONTROL)
         return {path for path, there in self.differing.items() if before.get(path, path) != there}
 
-    async def _swept(self, build: Callable[[int], messages.Message]) -> None:
-        async for part in self.agent.parts(build):
+    async def _swept(self, build: Callable[[int], messages.Message], lane: int) -> None:
+        async for part in self.agent.parts(build, lane):
             assert isinstance(part, messages.Swept)
             for path, there in identity.unpack(part.body):
                 self.differs(path, there)
@@ -160,14 +163,13 @@ class There:
         if not untold:
             return
         gone = [path for path, managed in untold.items() if not managed]
-        if gone:
-            await self.agent.send(messages.Forget(0, self.number, gone), frames.CONTROL)
+        for some in _portions(gone):
+            await self.agent.send(messages.Forget(0, self.number, some), frames.SAVES)
         entries = [
             (path, self._base.entries[path].remote) for path, managed in untold.items() if managed
         ]
-        # The answer also says that all of it was done before a run that is sent next.
-        body = identity.pack(entries)
-        await self._swept(lambda id: messages.Manage(id, self.number, False, True, body))
+        if entries:
+            await self._manage(entries, anew=False)
 
 
 def _portions(paths: Iterable[str]) -> Iterable[list[str]]:
