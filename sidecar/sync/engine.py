@@ -171,31 +171,24 @@ class SyncEngine:
         self._pusher, self._there, self._ready = None, None, False
         self._on_change()
 
-    async def attach(self, agent: AgentConnection, number: int, *, prefer: Prefer = "") -> None:
+    async def attach(
+        self, agent: AgentConnection, number: int, *, prefer: Prefer = ""
+    ) -> api.SyncResult:
         """Opens the folder there and brings both sides together.
 
         Args:
             number: by which the root is known on this connection.
             prefer: what wins where both differ; "" asks, or leaves things as they are.
+        Returns:
+            What that took.
         Raises:
             SyncError: a person must decide first, or the folder cannot be used. Nothing was
                 changed there.
             Disconnected: the connection went away meanwhile.
         """
+        began, removed = time.monotonic(), self._removed
         async with self._step:
-            there = There(agent, number, self._base)
-            opened = await there.open(self.folder)
-            guards.refuse_a_folder_that_is_no_project(opened, self.host, agent.hello.user)
-            found = await asyncio.to_thread(self._here.scan)
-            if not prefer:
-                guards.refuse_a_side_that_was_emptied(
-                    self.files,
-                    len(found.entries),
-                    self.project,
-                    opened,
-                    self._base.marker,
-                    self.host,
-                )
+            there, opened, found = await self._look(agent, number, prefer)
             if self._base.marker and self._base.marker == opened.marker:
                 await there.manage()
             else:
@@ -214,6 +207,58 @@ class SyncEngine:
             self._ready = True
             await self._bring(self._differing(found) | set(there.differing), prefer)
         await self._settle()
+        pusher, _ = self._connected()
+        return self._result(pusher, 0, 0, removed, began)
+
+    async def preview(
+        self, agent: AgentConnection, number: int, *, prefer: Prefer = ""
+    ) -> list[str]:
+        """What `attach` would do, in lines such as "push model.py"; "decide" is for what it would
+        ask about. Nothing is changed on either side.
+
+        Raises:
+            SyncError: the folder cannot be used.
+            Disconnected: the connection went away meanwhile.
+        """
+        async with self._step:
+            there, opened, found = await self._look(agent, number, prefer)
+            if self._base.marker and self._base.marker == opened.marker:
+                await there.manage()
+                self._there = there
+                try:
+                    here = await self._look_here(self._differing(found) | set(there.differing))
+                    return _lines(self._plan(here, await there.nodes(here), prefer))
+                finally:
+                    self._there = None
+            if not opened.entries:
+                return [f"push {path}" for path in sorted(found.entries)]
+            compared = await first_contact.compare(
+                there, found.entries, opened.entries, self._here.node
+            )
+        decided = {"": "decide", "local": "push", "remote": "leave", "newer": "compare"}[prefer]
+        return [
+            *(f"push {path}" for path in sorted(compared.only_here)),
+            *(f"{decided} {path}" for path in sorted(compared.different)),
+        ]
+
+    async def _look(
+        self, agent: AgentConnection, number: int, prefer: Prefer
+    ) -> tuple[There, messages.Opened, Scan]:
+        """Both sides as they are, refused where they can be no project's."""
+        there = There(agent, number, self._base)
+        opened = await there.open(self.folder)
+        guards.refuse_a_folder_that_is_no_project(opened, self.host, agent.hello.user)
+        found = await asyncio.to_thread(self._here.scan)
+        if not prefer:
+            guards.refuse_a_side_that_was_emptied(
+                self.files,
+                len(found.entries),
+                self.project,
+                opened,
+                self._base.marker,
+                self.host,
+            )
+        return there, opened, found
 
     async def _meet(
         self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer
@@ -555,15 +600,25 @@ class SyncEngine:
                 self._dirty |= dirty
                 here = await self._look_here(dirty)
                 found = self._plan(here, await there.nodes(here), prefer)
-                plan = [
-                    f"{type(action).__name__.lower()} {action.path}" for action in found.actions
-                ]
+                plan = _lines(found)
             else:
                 if dirty - chosen:
                     await self._bring(dirty - chosen)
                 await self._bring(chosen, prefer)
         if not dry_run:
             await self._settle()
+        return self._result(pusher, seq, sent, removed, began, plan)
+
+    def _result(
+        self,
+        pusher: Pusher,
+        seq: int,
+        sent: int,
+        removed: int,
+        began: float,
+        plan: Sequence[str] = (),
+    ) -> api.SyncResult:
+        """What was done since `pusher` stood at `seq` and `sent` bytes."""
         gone = self._removed - removed
         return api.SyncResult(
             sent=pusher.seq - seq - gone,
@@ -571,7 +626,7 @@ class SyncEngine:
             bytes_sent=pusher.bytes_sent - sent,
             seconds=time.monotonic() - began,
             notes=self.notes,
-            plan=plan,
+            plan=list(plan),
         )
 
     async def _settle(self) -> None:
@@ -619,3 +674,8 @@ class SyncEngine:
 def _seen(read: Content) -> Identity | None:
     """The identity to remember: none, if another write may hide behind the same times."""
     return None if read.fresh else read.identity
+
+
+def _lines(plan: reconcile.Plan) -> list[str]:
+    """A plan for people: "push model.py"."""
+    return [f"{type(action).__name__.lower()} {action.path}" for action in plan.actions]
