@@ -87,19 +87,17 @@ function M.client()
   local buf = vim.api.nvim_get_current_buf()
   local own = M.root_of(buf)
   local root = own or vim.b[buf].sidecar_root or M.root(vim.fn.getcwd())
-  local clients = vim.lsp.get_clients({ name = 'sidecar' })
-  if not root then return #clients == 1 and clients[1] or nil end
-  if own then
-    local id = vim.lsp.start(settings(root), { bufnr = buf })
-    return id and vim.lsp.get_client_by_id(id)
-  end
-  for _, client in ipairs(clients) do
-    if client.config.root_dir == root then return client end
-  end
   local id
-  if vim.fn.has('nvim-0.11') == 1 then
+  if own then
+    id = vim.lsp.start(settings(own), { bufnr = buf })
+  elseif root and vim.fn.has('nvim-0.11') == 1 then
     id = vim.lsp.start(settings(root), { attach = false })
   else
+    local clients = vim.lsp.get_clients({ name = 'sidecar' })
+    for _, client in ipairs(clients) do
+      if client.config.root_dir == root then return client end
+    end
+    if not root then return #clients == 1 and clients[1] or nil end
     id = vim.lsp.start_client(settings(root))
   end
   return id and vim.lsp.get_client_by_id(id)
