@@ -19,7 +19,8 @@ def measure(line: Line | None, name: str) -> list[Figure]:
     figures: list[Figure] = []
     with remote(line) as box:
         path = box.project / "data.bin"
-        content = bytearray(random.Random(3).randbytes(SIZE))
+        generator = random.Random(3)
+        content = bytearray().join(generator.randbytes(1 << 20) for _ in range(SIZE >> 20))
         path.write_bytes(content)
         editor = Editor(box.project, box.environ, box.prefix)
         try:
