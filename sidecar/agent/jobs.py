@@ -363,12 +363,18 @@ def environment(run: m.Run) -> Dict[str, str]:
     Python buffers its output by the block where it goes to a pipe, here as on the laptop; but
     here somebody watches it. So PYTHONUNBUFFERED is set for an interpreter without a terminal,
     unless the person has set it, be it to nothing.
+
+    SIDECAR_BIN is where the programs of the project's Python environment are. It stands first in
+    the job's PATH, as in an activated environment, unless the run sets a PATH itself.
     """
     env = {
         name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
         for name, value in os.environb.items()
     }
     env.update(run.env)
+    programs = env.pop("SIDECAR_BIN", "")
+    if programs and "PATH" not in run.env:
+        env["PATH"] = programs + os.pathsep + env.get("PATH", os.defpath)
     env["SIDECAR_JOB"] = run.job
     if run.rows > 0 and run.columns > 0:
         env.setdefault("TERM", "xterm-256color")

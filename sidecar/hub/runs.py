@@ -64,7 +64,7 @@ class Runs:
     ) -> api.RunResult:
         agent = await session.ready()
         python = await session.interpreter()
-        command = target.command(params, session.host, session.path_map(), python.path)
+        command = target.command(params, session.path_map(), python.path)
         env = {
             "SIDECAR_BIN": target.bin_folder(python.path),
             **session.host.environment(client.environ),

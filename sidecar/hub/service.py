@@ -102,10 +102,7 @@ class Service:
     async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
         session = await self._registry.session(client, params.project, params.host)
         with session.speaking():
-            await session.ready(prefer=params.prefer)
-            return await session.engine.sync(
-                only=params.paths, prefer=params.prefer, dry_run=params.dry_run
-            )
+            return await session.synced(params)
 
     async def _status(self, client: Client, params: api.StatusParams) -> api.StatusResult:
         sessions = self._registry.sessions

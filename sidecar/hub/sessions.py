@@ -63,6 +63,9 @@ class Session:
         self._attached: AgentConnection | None = None
         self.number = 0
         """Of the root on the connection that it is attached to."""
+        self._wanted = False
+        """Somebody wanted both sides brought together, so that a connection which comes back is to
+        do it again; a dry run does not."""
         self._interpreter: messages.PythonFound | None = None
         self._attaching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,13 +144,21 @@ class Session:
         Raises:
             SidecarError: why not. `health` says it too, until the next try.
         """
+        agent, _ = await self._brought_together(prefer, unasked=unasked)
+        return agent
+
+    async def _brought_together(
+        self, prefer: Prefer, *, unasked: bool = False
+    ) -> tuple[AgentConnection, api.SyncResult | None]:
+        """As `ready`; and what it took, where it was this call that did it."""
+        self._wanted = True
         async with self._attaching:
             agent = await self._connected(unasked=unasked)
             if self._attached is agent:
-                return agent
+                return agent, None
             number = self.link.new_root()
             try:
-                await self.engine.attach(agent, number, prefer=prefer)
+                took = await self.engine.attach(agent, number, prefer=prefer)
             except SidecarError as error:
                 self.failed = error
                 self.link_changed()
@@ -156,7 +167,24 @@ class Session:
             self._interpreter = None
             self.jobs.paths = self.path_map()
             self.link_changed()
-            return agent
+            return agent, took
+
+    async def synced(self, params: api.SyncParams) -> api.SyncResult:
+        """One sync, as somebody asked for it. The first one on a connection is what brings both
+        sides together; a dry run before that only looks.
+
+        Raises:
+            SidecarError: as `ready`, or the connection went away meanwhile.
+        """
+        if params.dry_run and self._attached is None:
+            agent = await self.connected()
+            number = self.link.new_root()
+            plan = await self.engine.preview(agent, number, prefer=params.prefer)
+            return api.SyncResult(sent=0, removed=0, bytes_sent=0, seconds=0.0, plan=plan)
+        _, took = await self._brought_together(params.prefer)
+        return took or await self.engine.sync(
+            only=params.paths, prefer=params.prefer, dry_run=params.dry_run
+        )
 
     async def connected(self, *, unasked: bool = False) -> AgentConnection:
         """A connection, whether or not both sides can be brought together: enough to look at jobs
@@ -213,6 +241,8 @@ class Session:
     # --- what the link says ------------------------------------------------------------------
 
     def link_up(self, agent: AgentConnection) -> None:
+        if not self._wanted:
+            return
         task = in_nobodys_name(self._again(), name=f"attach {self.root}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shlex
 from typing import NamedTuple
 
 from sidecar import api
-from sidecar.config import model
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import UsageError
-
-_SETUP = 'S=$(command -v bash || command -v sh) && exec "$S" -l -c "$@"'
-"""A login shell that knows what set-up lines use: `module` and `conda` are functions of bash."""
 
 
 class Command(NamedTuple):
@@ -23,7 +18,7 @@ class Command(NamedTuple):
     cwd: str
 
 
-def command(params: api.RunParams, host: model.Host, paths: PathMap, python: str) -> Command:
+def command(params: api.RunParams, paths: PathMap, python: str) -> Command:
     """The command of a run.
 
     Args:
@@ -43,10 +38,6 @@ def command(params: api.RunParams, host: model.Host, paths: PathMap, python: str
         argv = [python, _script(params.target, here, paths), *params.args]
     else:
         argv = [params.target, *params.args]
-    if host.launch:
-        argv = [*shlex.split(host.launch), *argv]
-    if host.setup:
-        argv = ["/bin/sh", "-c", _SETUP, "sidecar", f'{host.setup}\nexec "$@"', "sidecar", *argv]
     return Command(argv, cwd)
 
 

@@ -210,3 +210,30 @@ def test_a_reader_that_goes_ends_a_command_quietly(nearby: Laptop) -> None:
     os.close(theirs)
     assert done.returncode == 141
     assert done.stderr == b""
+
+
+def test_the_first_sync_says_what_it_sent(nearby: Laptop) -> None:
+    nearby.write("a.py", "x = 1\n")
+    nearby.write("b.py", "x = 1\n")
+    assert json.loads(nearby.sidecar("sync", "--json").stdout)["sent"] == 2
+    assert json.loads(nearby.sidecar("sync", "--json").stdout)["sent"] == 0
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(nearby: Laptop, embedded: Box) -> None:
+    nearby.write("a.py", "mine\n")
+    done = nearby.sidecar("sync", "-n")
+    assert (done.stdout, done.returncode) == ("push a.py\n", 0)
+    assert "nothing was done" in done.stderr
+    assert not (embedded.home / "model").exists()
+    there = embedded.home / "model"
+    there.mkdir()
+    (there / "a.py").write_text("theirs\n")
+    assert nearby.sidecar("sync", "-n").stdout == "decide a.py\n"
+    assert nearby.sidecar("sync", "-n", "--prefer", "local").stdout == "push a.py\n"
+    assert (there / "a.py").read_text() == "theirs\n"
+    assert not (there / ".sidecar").exists()
+    nearby.sidecar("sync", "--prefer", "local")
+    nearby.write("a.py", "mine again\n")
+    nearby.write("b.py", "new\n")
+    assert nearby.sidecar("sync", "-n").stdout == "push a.py\npush b.py\n"
+    assert (there / "a.py").read_text() == "mine\n"

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,14 @@ def test_a_run_without_a_project_names_what_to_do(laptop: Laptop, target: str) -
     done = laptop.sidecar("run", target, *(["pkg"] if target == "-m" else []))
     assert done.returncode == 125
     assert "sidecar init" in done.stderr
+
+
+def test_programs_of_the_configured_environment_come_first(nearby: Laptop, embedded: Box) -> None:
+    programs = embedded.home / "env/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").write_text(f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" "$@"\n')
+    (programs / "hello").write_text("#!/bin/sh\necho hello from there\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    nearby.configure('[hosts.box]\npath = "~/model"\npython = "~/env/bin/python"\n')
+    assert nearby.sidecar("run", "hello").stdout == "hello from there\n"
