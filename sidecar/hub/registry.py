@@ -154,7 +154,7 @@ class Registry:
                 await before.close()
             session = await Session.open(project, name, host, sync, self.links, self._tell)
             if before is not None:
-                session.clients |= before.clients
+                session.take_over(before)
             self._sessions[key] = session
             return session
 

@@ -24,7 +24,7 @@ from sidecar.config import model, places
 from sidecar.config.project import Project, nested_projects
 from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
-from sidecar.errors import SidecarError, SyncError
+from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
@@ -130,6 +130,13 @@ class Session:
         """Something is still to go out over a connection that stands."""
         return self.engine.attached and self.engine.queued > 0
 
+    def take_over(self, before: Session) -> None:
+        """The place of a session that is closed, whose settings have changed: its clients, and
+        that both sides are to be the same."""
+        self.clients |= before.clients
+        self._wanted = before._wanted
+        self._bring_back()
+
     def path_map(self) -> PathMap:
         """Both spellings of the root on each side; only when attached."""
         local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
@@ -193,6 +200,10 @@ class Session:
             return await self._connected(unasked=unasked)
 
     async def _connected(self, *, unasked: bool) -> AgentConnection:
+        if self.closed:
+            raise Disconnected(
+                f"{self.project.spelled} was closed", "its configuration has changed", "try again"
+            )
         agent = await self.link.connect(unasked=unasked)
         if self._jobs_over is not agent:
             await self.jobs.resume(agent)
@@ -241,11 +252,7 @@ class Session:
     # --- what the link says ------------------------------------------------------------------
 
     def link_up(self, agent: AgentConnection) -> None:
-        if not self._wanted:
-            return
-        task = in_nobodys_name(self._again(), name=f"attach {self.root}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._bring_back()
 
     def link_down(self, error: SidecarError) -> None:
         self._attached = self._jobs_over = None
@@ -256,6 +263,12 @@ class Session:
         """Tells the clients, at most every TOLD_EVERY."""
         if self._telling is None and not self.closed:
             self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell)
+
+    def _bring_back(self) -> None:
+        if self._wanted:
+            task = in_nobodys_name(self._again(), name=f"attach {self.root}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _again(self) -> None:
         try:

@@ -21,6 +21,7 @@ from pygls.lsp.server import LanguageServer
 
 import sidecar
 from sidecar import api
+from sidecar.config.project import LOCAL, PYPROJECT, SHARED
 from sidecar.errors import SidecarError
 from sidecar.hub.client import in_nobodys_name
 from sidecar.hub.face import offer
@@ -33,6 +34,9 @@ from sidecar.lsp.commands import register
 from sidecar.lsp.diagnostics import Board
 
 log = logging.getLogger(__name__)
+
+CONFIGURATION = frozenset({SHARED, LOCAL, PYPROJECT})
+"""A save of one of these has the project opened anew, if that makes a difference."""
 
 EVERY_FILE = types.FileOperationRegistrationOptions(
     [types.FileOperationFilter(types.FileOperationPattern("**"), scheme="file")]
@@ -203,6 +207,8 @@ class Connection:
     def _saved(self, params: types.DidSaveTextDocumentParams) -> None:
         if path := _local(params.text_document.uri):
             self.client.unsaved.discard(path)
+            if os.path.basename(path) in CONFIGURATION:
+                self._seen.discard(self.service.root_of(path))
             self._see(path)
             self.service.saved(self.client, [path])
 

@@ -271,3 +271,20 @@ async def test_a_lost_connection_is_a_state_and_comes_back_with_what_was_saved(
     editor.save(path, "x = 2\n")
     await editor.ready()
     assert (box.home / "model/a.py").read_text() == "x = 2\n"
+
+
+async def test_a_configuration_that_is_saved_counts_from_then_on(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    nearby.write("a.py", "x = 1\n")
+    await editor.start()
+    await editor.ready()
+    editor.told.clear()
+    config = nearby.project / "sidecar.local.toml"
+    editor.save(config, config.read_text() + '[sync]\nignore = ["skip.py"]\n')
+    await editor.ready()
+    nearby.write("skip.py", "x = 1\n")
+    nearby.write("send.py", "x = 1\n")
+    await editor.request("sidecar/sync")
+    there = sorted(path.name for path in (embedded.home / "model").glob("*.py"))
+    assert there == ["a.py", "send.py"]
