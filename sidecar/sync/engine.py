@@ -31,13 +31,13 @@ from sidecar.remote.connection import AgentConnection
 from sidecar.sync import first_contact, guards
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Agreed, Base
+from sidecar.sync.change import Change
 from sidecar.sync.content import Content
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, Unreadable, differing
 from sidecar.sync.ignore import Rules
-from sidecar.sync.local_files import Changed
 from sidecar.sync.notes import WHOLE, Notes, unsent
-from sidecar.sync.push import Change, Pusher
+from sidecar.sync.push import Pusher
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.there import There
@@ -501,19 +501,14 @@ class SyncEngine:
             self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
             return
         before, expect = self._expectation(path)
-        try:
-            if read.node.kind == DIRECTORY:
-                await self._pusher.directory(path, read)
-            elif read.node.kind == SYMLINK:
-                await self._pusher.link(path, read, target, expect)
-            elif before is not None and before.digest == read.node.digest:
-                await self._pusher.mode(path, read, expect)
-            else:
-                await self._pusher.put(path, read, expect, before)
-        except (Changed, FileNotFoundError):
-            self._touch(path)  # it changed meanwhile: its newer content will do
-        except OSError as error:
-            self._notes.say(path, "unreadable", error.strerror or str(error))
+        if read.node.kind == DIRECTORY:
+            await self._pusher.directory(path, read)
+        elif read.node.kind == SYMLINK:
+            await self._pusher.link(path, read, target, expect)
+        elif before is not None and before.digest == read.node.digest:
+            await self._pusher.mode(path, read, expect)
+        else:
+            await self._pusher.put(path, read, expect, before)
 
     def _expectation(self, path: str) -> tuple[Node | None, Expect]:
         """What a change of this path must find: the content, and how to recognise it. Where the

@@ -2,8 +2,7 @@
 
 A push names what it expects at the path (`messages.Expect`): the version before it that is still
 on its way, or what base says is there. So saves of one path are pipelined, and a save costs one
-one-way trip. Small content goes on SAVES in one frame; what is large is read, matched and sent in
-pieces on BULK, where it waits its turn, while saves pass it.
+one-way trip. Small content goes on SAVES in one frame; what is large is an upload (upload.py).
 
 A change is *agreed* only by its answer: base never runs ahead of what the agent has said.
 """
@@ -11,48 +10,29 @@ A change is *agreed* only by its answer: base never runs ahead of what the agent
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from sidecar.core import delta, frames, messages
+from sidecar.core.identity import FILE
 from sidecar.core.messages import Expect
 from sidecar.core.tree import Node
 from sidecar.errors import RemoteError
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync import local_files
 from sidecar.sync.base import Agreed, Base
+from sidecar.sync.change import Change
 from sidecar.sync.content import Content
-from sidecar.sync.matcher import match
 from sidecar.sync.signature import FileSignature, block_size, remote_signature
 from sidecar.sync.signatures import SignatureStore
+from sidecar.sync.upload import Uploads
 
 ASK_ABOVE = 1 << 20
 """From this size on a lost signature is worth a round trip and the remote's read of the file."""
 
-AT_ONCE = 64 * 1024
-"""What a change may weigh on the wire to go out with the saves. At 50 Mbit/s: 10 ms."""
-
-SAMPLE = 32 * 1024
-"""Compression is tried on this much of a file; it is used where it takes off a tenth."""
-
 CLOCKS_AGREE = 1_000_000_000
 """Nanoseconds of clock difference up to which mtimes are sent as they are."""
-
-
-class Change:
-    """One change that waits for its answer. `node` None: a removal. `local`: the identity here of
-    what was sent. `answered`: whether it was made; cancelled where the connection went away."""
-
-    __slots__ = ("answered", "bytes_sent", "local", "node", "path", "seq")
-
-    def __init__(self, seq: int, path: str, content: Content | None) -> None:
-        self.seq, self.path = seq, path
-        self.node = content.node if content else None
-        # Unknown, if another write may hide behind the same times: then the next look reads again.
-        self.local = content.identity if content and not content.fresh else None
-        self.bytes_sent = 0
-        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
 
 class Pusher:
@@ -77,6 +57,7 @@ class Pusher:
         self._agent, self._number, self._root = agent, number, root
         self._base, self._signatures = base, signatures
         self._refused, self._agreed = refused, agreed
+        self._uploads = Uploads(root, self._send, self._announcement)
         self._flight: dict[int, Change] = {}
         self._signed: dict[str, FileSignature] = {}
         self.latest: dict[str, Change] = {}
@@ -104,6 +85,7 @@ class Pusher:
         """The connection is gone: what was on its way is open again."""
         for stop in self._stop:
             stop()
+        self._uploads.close()
         for change in self._flight.values():
             change.answered.cancel()
         self._flight.clear()
@@ -112,23 +94,24 @@ class Pusher:
     # --- changes
 
     async def put(self, path: str, content: Content, expect: Expect, old: Node | None) -> Change:
-        """Sends a file's new content. Returns when all of it is handed to the sender.
+        """Sends a file's new content; a large one goes on after this has returned.
 
         Args:
             expect: what must be there; by its version, its identity, or nothing.
-            old: the content that `expect` stands for, if it is a file, to send a delta against.
-        Raises:
-            local_files.Changed: the file is not what was read any more. Nothing was changed there.
+            old: the content that `expect` stands for, to send a delta against if it is a file's.
         """
-        if content.data is not None:
-            change = self._begin(path, content)
-            body, codec = _packed(delta.encode_literal(content.data) if content.data else b"")
-            put = self._put(change, content, expect, False, codec, True, body)
-            await self._send(change, put, frames.SAVES)
+        change = self._begin(path, content)
+        if content.data is None:
+            if content.signature is not None:
+                self._signed[content.node.digest] = content.signature
+            signature = functools.partial(self._signature, path, old, expect)
+            self._uploads.begin(change, content, expect, signature)
             return change
-        known = old is not None and old.kind == content.node.kind and bool(old.digest)
-        signature = await self._signature(path, old, expect) if known and old else None
-        return await self._put_large(path, content, expect, signature)
+        body, codec = _packed(delta.encode_literal(content.data) if content.data else b"")
+        put = self._announcement(change, content, expect)
+        put = put._replace(codec=codec, last=True, body=body)
+        await self._send(change, put, frames.SAVES)
+        return change
 
     async def link(self, path: str, content: Content, target: str, expect: Expect) -> Change:
         change = self._begin(path, content)
@@ -172,16 +155,7 @@ class Pusher:
         self._flight[change.seq] = self.latest[path] = change
         return change
 
-    def _put(
-        self,
-        change: Change,
-        content: Content,
-        expect: Expect,
-        against: bool,
-        codec: str,
-        last: bool,
-        body: bytes,
-    ) -> messages.Put:
+    def _announcement(self, change: Change, content: Content, expect: Expect) -> messages.Put:
         return messages.Put(
             seq=change.seq,
             root=self._number,
@@ -191,61 +165,11 @@ class Pusher:
             mtime_ns=self._there(content.identity.mtime_ns),
             executable=content.node.executable,
             digest=content.node.digest,
-            delta=against,
-            codec=codec,
-            last=last,
-            body=body,
+            delta=False,
+            codec="",
+            last=False,
+            body=b"",
         )
-
-    async def _put_large(
-        self, path: str, content: Content, expect: Expect, signature: FileSignature | None
-    ) -> Change:
-        """Reads, matches, compresses and sends, a window at a time; reading runs in a thread."""
-        with local_files.open_source(self._root, path, content.identity) as source:
-            codec = "zlib" if _compressible(source.read_at(0, SAMPLE)) else ""
-            pieces = _pieces(source, signature, codec)
-            against = signature is not None
-            first = await asyncio.to_thread(_gather, pieces, AT_ONCE)
-            whole = len(first) <= AT_ONCE
-            if whole:
-                source.check_unchanged()
-            change = self._begin(path, content)
-            if content.signature is not None:
-                self._signed[content.node.digest] = content.signature
-            try:
-                if whole:
-                    put = self._put(change, content, expect, against, codec, True, first)
-                    await self._send(change, put, frames.SAVES)
-                else:
-                    await self._stream(change, content, expect, against, codec, first, pieces)
-                    source.check_unchanged()
-                    last = messages.PutPart(change.seq, self._number, True, False, b"")
-                    await self._send(change, last, frames.BULK)
-            except (local_files.Changed, asyncio.CancelledError, OSError):
-                abort = messages.PutPart(change.seq, self._number, True, True, b"")
-                await asyncio.shield(self._send(change, abort, frames.BULK))
-                raise
-        return change
-
-    async def _stream(
-        self,
-        change: Change,
-        content: Content,
-        expect: Expect,
-        against: bool,
-        codec: str,
-        first: bytes,
-        pieces: Iterator[bytes],
-    ) -> None:
-        head, rest = first[: frames.CHUNK], first[frames.CHUNK :]
-        put = self._put(change, content, expect, against, codec, False, head)
-        await self._send(change, put, frames.BULK)
-        while rest:
-            for at in range(0, len(rest), frames.CHUNK):
-                body = rest[at : at + frames.CHUNK]
-                part = messages.PutPart(change.seq, self._number, False, False, body)
-                await self._send(change, part, frames.BULK)
-            rest = await asyncio.to_thread(_gather, pieces, 8 * frames.CHUNK)
 
     async def _send(self, change: Change, message: messages.Message, lane: int) -> None:
         size = messages.encode(message, lane).size
@@ -255,7 +179,8 @@ class Pusher:
 
     async def _signature(self, path: str, old: Node | None, expect: Expect) -> FileSignature | None:
         """The old content's signature: ours, or for a large file the remote's word."""
-        assert old is not None
+        if old is None or old.kind != FILE or not old.digest:
+            return None
         known = self._signed.get(old.digest) or await asyncio.to_thread(
             self._signatures.get, old.digest
         )
@@ -303,6 +228,8 @@ class Pusher:
         assert isinstance(message, messages.Refused)
         change = self._answered(message.seq)
         if change is not None:
+            if change.node is not None:
+                self._signed.pop(change.node.digest, None)
             self._refused(change, message)
             change.answered.set_result(False)
 
@@ -317,40 +244,10 @@ class Pusher:
         self.durable = max(self.durable, message.seq)
 
 
-def _pieces(
-    source: local_files.Source, signature: FileSignature | None, codec: str
-) -> Iterator[bytes]:
-    """The stream of operations as it goes into frames' bodies, in pieces of any size."""
-    squeeze = zlib.compressobj(1) if codec else None
-    for operation in match(signature, source):
-        match operation:
-            case delta.Copy(offset, length):
-                piece = delta.encode_copy(offset, length)
-            case delta.Literal(data):
-                piece = delta.encode_literal(data)
-        yield squeeze.compress(piece) if squeeze else piece
-    if squeeze:
-        yield squeeze.flush()
-
-
-def _gather(pieces: Iterator[bytes], enough: int) -> bytes:
-    """Pieces joined until they are more than `enough`, or over."""
-    gathered = bytearray()
-    for piece in pieces:
-        gathered += piece
-        if len(gathered) > enough:
-            break
-    return bytes(gathered)
-
-
 def _packed(stream: bytes) -> tuple[bytes, str]:
     """A small stream compressed, where that makes it smaller."""
     if len(stream) > 256:
-        packed = zlib.compress(stream, 6 if len(stream) < AT_ONCE else 1)
+        packed = zlib.compress(stream, 6)
         if len(packed) < len(stream):
             return packed, "zlib"
     return stream, ""
-
-
-def _compressible(sample: bytes) -> bool:
-    return len(zlib.compress(sample, 1)) < 0.9 * len(sample)

@@ -425,3 +425,51 @@ async def test_a_file_is_not_sent_empty_while_a_program_fills_it(sides: Sides) -
             file.write(f"version {number}\n")
     await sides.until(lambda: sides.read_there("main.py") == "version 29\n")
     assert "" not in seen
+
+
+async def test_a_save_goes_past_an_upload_that_is_under_way(sides: Sides) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    large = random.Random(3).randbytes(60_000_000)
+    sides.engine.saved([str(sides.write("large.bin", large))])
+    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    path.write_text("two\n")
+    sides.engine.saved([str(path)])
+    await sides.until(lambda: len(sides.synced) == 1)
+    assert sides.synced[0].paths == ["main.py"]
+    await sides.until(lambda: len(sides.synced) == 2)
+    assert (sides.there / "large.bin").read_bytes() == large
+
+
+async def test_a_file_that_changes_while_it_goes_up_arrives_as_it_is_in_the_end(
+    sides: Sides,
+) -> None:
+    await sides.begin()
+    await sides.attach()
+    path = sides.write("large.bin", random.Random(4).randbytes(30_000_000))
+    sides.engine.saved([str(path)])
+    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    final = random.Random(5).randbytes(20_000_000)
+    path.write_bytes(final)
+    await sides.until(
+        lambda: (sides.there / "large.bin").exists()
+        and (sides.there / "large.bin").read_bytes() == final
+    )
+    assert sides.notes() == {}
+
+
+async def test_a_cut_in_an_upload_leaves_the_old_file_and_the_next_connection_brings_the_new(
+    sides: Sides,
+) -> None:
+    old, new = (random.Random(seed).randbytes(20_000_000) for seed in (6, 7))
+    path = sides.write("large.bin", old)
+    await sides.begin()
+    await sides.attach()
+    path.write_bytes(new)
+    sides.engine.saved([str(path)])
+    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    await sides.cut()
+    assert (sides.there / "large.bin").read_bytes() == old
+    await sides.attach()
+    assert (sides.there / "large.bin").read_bytes() == new
