@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -18,7 +19,9 @@ PATIENCE = 30.0
 
 
 def program() -> str:
-    """Neovim's path, "" where there is none."""
+    """Neovim's path, "" where there is none. NVIM names another one, of another version say."""
+    if named := os.environ.get("NVIM"):
+        return named
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return shutil.which("nvim", path=path) or ""
 
@@ -46,7 +49,7 @@ class Nvim:
                 argv=[
                     program(), "--clean", "--embed", "--headless", "-n",
                     "--cmd", f"set runtimepath^={runtime}",
-                    "--cmd", f"lua vim.g.sidecar = vim.json.decode([==[{_json(options)}]==])",
+                    "--cmd", f"lua vim.g.sidecar = vim.json.decode([==[{json.dumps(options)}]==])",
                     "--cmd", "lua notes = {}; vim.notify = function(text, level) "
                              "table.insert(notes, {text, level or 2}) end",
                     *files,
@@ -125,9 +128,3 @@ class Nvim:
             except (EOFError, OSError):
                 pass  # it has ended, as it was told to
             self.api.close()
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(value)

@@ -147,13 +147,13 @@ def test_jobs_are_listed_and_shown_again(nearby: Laptop, start: Start) -> None:
 def test_a_code_lens_runs_with_its_output_in_a_window(nearby: Laptop, start: Start) -> None:
     nearby.write("a.py", "if __name__ == '__main__':\n    print('by lens')\n")
     nvim = start("a.py")
-    nvim.until(lambda: nvim.lua("return #vim.lsp.get_clients({ name = 'sidecar' }) == 1"), "client")
-    nvim.command("lua vim.lsp.codelens.refresh({ bufnr = 0 })")
-    nvim.until(lambda: nvim.lua("return #vim.lsp.codelens.get(0) == 2"), "lenses")
+    refresh = "vim.lsp.codelens.refresh({ bufnr = 0 }); return #vim.lsp.codelens.get(0) == 2"
+    nvim.until(lambda: nvim.lua(refresh), "lenses")
     nvim.lua(
-        "local lens = vim.tbl_filter(function(one) return one.command.command == 'sidecar.run' end,"
-        " vim.lsp.codelens.get(0))[1];"
-        "vim.lsp.get_clients({ name = 'sidecar' })[1]:exec_cmd(lens.command)"
+        "vim.ui.select = function(items, options, choose)"
+        " for index, item in ipairs(items) do"
+        "  if options.format_item(item):find('Run') then return choose(item, index) end end end;"
+        "vim.lsp.codelens.run()"
     )
     assert "by lens" in nvim.shows("[status 0]")
 
