@@ -237,3 +237,17 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(nearby: Laptop, embe
     nearby.write("b.py", "new\n")
     assert nearby.sidecar("sync", "-n").stdout == "push a.py\npush b.py\n"
     assert (there / "a.py").read_text() == "mine\n"
+
+
+def test_a_hub_that_lingers_keeps_its_connection(
+    nearby: Laptop, embedded: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIDECAR_LINGER", "60")
+    before = embedded.accepted
+    nearby.write("a.py", "x = 1\n")
+    assert nearby.sidecar("sync").returncode == 0
+    pid = nearby.hub_pid()
+    assert "in step" in nearby.sidecar("status").stdout
+    assert nearby.sidecar("sync").returncode == 0
+    assert nearby.hub_pid() == pid
+    assert embedded.accepted == before + 1
