@@ -21,7 +21,7 @@ def start(laptop: Laptop) -> Iterator[Callable[..., Nvim]]:
 
     def start(*files: str, cwd: Path | None = None, **options: Any) -> Nvim:
         extra = options.pop("extra", ())
-        options = {"cmd": [*COMMAND, "serve"], **options}
+        options = {"cmd": COMMAND, **options}
         running.append(Nvim(options, cwd or laptop.project, *files, extra=extra))
         return running[-1]
 

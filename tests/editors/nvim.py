@@ -74,6 +74,12 @@ class Nvim:
             self.lua("vim.wait(200, function() return false end, 20, false)")
         return result
 
+    def answer(self, keys: str) -> None:
+        """Types into a prompt, once there is one."""
+        mode = lambda: self.api.request("nvim_get_mode")["mode"]  # noqa: E731
+        self.until(lambda: mode() == "c", "a prompt")
+        self.api.input(keys)
+
     @property
     def notes(self) -> list[Any]:
         """What `vim.notify` was given: text and level."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from sidecar import api
 from tests.editors.nvim import Nvim
-from tests.hub.laptop import Laptop
+from tests.hub.laptop import COMMAND, Laptop
 from tests.servers.box import Box
 
 Start = Callable[..., Nvim]
@@ -213,12 +217,12 @@ def test_a_secret_is_typed_unseen_and_can_be_dismissed(laptop: Laptop, start: St
         "{ host = 'box', prompt = 'Password:', echo = false, problem = '' }).value end)"
     )
     nvim.lua(ask)
-    nvim.api.input("hunter2<CR>")
+    nvim.answer("hunter2<CR>")
     assert nvim.until(lambda: nvim.lua("return answer"), "answer") == "hunter2"
     assert "hunter2" not in nvim.messages
     for key in ("<Esc>", "<C-c>"):
         nvim.lua(ask)
-        nvim.api.input(f"half{key}")
+        nvim.answer(f"half{key}")
         nvim.until(lambda: nvim.lua("return answer == vim.NIL"), f"dismissal by {key}")
 
 
@@ -363,3 +367,95 @@ def test_the_real_nvim_dap_stops_at_a_breakpoint_set_here(nearby: Laptop, start:
     assert nvim.until(lambda: nvim.lua(frame), "a stop") == ["f", 3, str(path)]
     nvim.lua("require('dap').continue()")
     nvim.until(lambda: nvim.lua("return ended and not require('dap').session()"), "the end")
+
+
+def test_what_only_the_command_line_has_runs_in_a_terminal(nearby: Laptop, start: Start) -> None:
+    nvim = start()
+    nvim.command("Remote config")
+    text = "return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\\n')"
+    nvim.until(lambda: "hosts.box.path" in nvim.lua(text), "the configuration")
+
+
+def test_neovims_own_way_of_configuring_servers_holds(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "")
+    nvim = start(cmd=["false"])
+    if not nvim.lua("return vim.fn.has('nvim-0.11') == 1"):
+        pytest.skip("only on Neovim 0.11 and newer")
+    nvim.lua("vim.lsp.config('sidecar', { cmd = ... })", [*COMMAND, "serve"])
+    nvim.command("edit a.py")
+    line = "return require('sidecar').statusline()"
+    nvim.until(lambda: nvim.lua(line) == "box ✓", "a ready project")
+
+
+# --- the protocol's examples -----------------------------------------------------------------
+
+GOLDEN = Path(__file__).parents[2] / "protocol" / "golden"
+
+
+def golden(name: str, part: str) -> Any:
+    return json.loads((GOLDEN / f"{name}.json").read_text())[part]
+
+
+def test_the_examples_of_notifications_are_understood(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    tell = (
+        "local method, params = ...; "
+        "require('sidecar.handlers').methods()[method](nil, params, { client_id = 1 })"
+    )
+    for name in ("output", "exited", "synced", "didChangeStatus", "debugEnded"):
+        message = golden(name, "notification")
+        nvim.lua(tell, message["method"], message["params"])
+    frames = golden("exited", "notification")["params"]["frames"]
+    items = nvim.quickfix()["items"]
+    assert len(items) == len(frames) + 1
+    for frame, item in zip(frames, items, strict=False):
+        assert bool(item["valid"]) == frame["local"]
+        assert item["lnum"] == (frame["line"] if frame["local"] else 0)
+
+
+SPY = """\
+local answer = ...
+local server = require('sidecar.server')
+server.client = function() return nil end
+server.request = function(name, params, done)
+  sent = { method = name, params = params }
+  if done then done(answer, { id = 1, config = { root_dir = '/home/me/digits' } }) end
+  return true
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("run", "RemoteRun train.py --epochs 3"),
+        ("debug", "RemoteDebug train.py"),
+        ("sync", "RemoteSync local"),
+        ("jobs", "RemoteJobs"),
+        ("status", "RemoteStatus"),
+        ("signal", "RemoteStop"),
+        ("attach", "Remote attach"),
+    ],
+)
+def test_requests_have_the_examples_fields_and_answers_are_understood(
+    laptop: Laptop, start: Start, name: str, command: str
+) -> None:
+    nvim = start()
+    nvim.lua(SPY, golden(name, "response")["result"])
+    nvim.command(command)
+    sent = nvim.lua("return sent")
+    assert sent["method"] == golden(name, "request")["method"]
+    params, _ = api.REQUESTS[sent["method"]]
+    msgspec.convert(sent["params"] or {}, params)
+    assert set(sent["params"]) <= {field.encode_name for field in msgspec.structs.fields(params)}
+
+
+def test_the_question_for_a_secret_is_as_in_the_example(laptop: Laptop, start: Start) -> None:
+    nvim = start()
+    nvim.lua(
+        "answer = nil; local question = ...; vim.schedule(function() answer = "
+        "require('sidecar.handlers').methods()['sidecar/askSecret'](nil, question) end)",
+        golden("askSecret", "request")["params"],
+    )
+    nvim.answer("123456<CR>")
+    assert nvim.until(lambda: nvim.lua("return answer"), "answer") == {"value": "123456"}

@@ -93,9 +93,8 @@ local more = { 'config', 'conflicts', 'init', 'logs', 'trust' }
 --- Runs `sidecar …` in a terminal.
 ---@param words string[]
 local function command_line(words)
-  local cmd = { require('sidecar.config').get().cmd[1] }
+  local cmd = require('sidecar.config').command(words)
   local client = require('sidecar.server').client()
-  vim.list_extend(cmd, words)
   vim.cmd(require('sidecar.config').get().window)
   vim.cmd.enew()
   local options = { cwd = client and client.config.root_dir or nil, term = true }

@@ -3,14 +3,14 @@
 local M = {}
 
 ---@class sidecar.Config
----@field cmd string[] how the language server is started
+---@field cmd string[] how the `sidecar` program is called
 ---@field window string command that opens the window for output
 ---@field keep integer finished jobs whose output is kept in buffers
 ---@field autostart boolean start with the first file of a configured project
 
 ---@type sidecar.Config
 local defaults = {
-  cmd = { 'sidecar', 'serve' },
+  cmd = { 'sidecar' },
   window = 'botright 15split',
   keep = 5,
   autostart = true,
@@ -34,6 +34,11 @@ end
 
 ---@return sidecar.Config
 function M.get() return checked(vim.g.sidecar or {}) end
+
+--- The program with these words behind it.
+---@param words string[]
+---@return string[]
+function M.command(words) return vim.list_extend(vim.deepcopy(M.get().cmd), words) end
 
 ---@param options table
 function M.set(options)

@@ -10,11 +10,12 @@ local function check_program()
   if path == '' then
     health.error(('`%s` is not on the PATH'):format(cmd[1]), {
       'install it: `uv tool install remote-sidecar`, or `pipx install remote-sidecar`',
-      "or say where it is: `require('sidecar').setup { cmd = { '/path/to/sidecar', 'serve' } }`",
+      "or say where it is: `require('sidecar').setup { cmd = { '/path/to/sidecar' } }`",
     })
     return
   end
-  local told = vim.system({ path, '--version' }, { text = true }):wait(10000)
+  local version = require('sidecar.config').command({ '--version' })
+  local told = vim.system(version, { text = true }):wait(10000)
   if told.code == 0 then
     health.ok(('%s: %s'):format(path, vim.trim(told.stdout)))
   else

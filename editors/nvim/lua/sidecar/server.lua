@@ -25,7 +25,7 @@ end
 function M.defaults()
   return {
     name = 'sidecar',
-    cmd = require('sidecar.config').get().cmd,
+    cmd = require('sidecar.config').command({ 'serve' }),
     root_dir = function(buf, found)
       local root = M.root_of(buf)
       if root then found(root) end
