@@ -53,7 +53,7 @@ class Base:
         self._entries: dict[str, Agreed] = {}
         self._intents: dict[str, set[str]] = {}
         self._history = 0
-        self.marker = ""
+        self.marker = self.folder = ""
         self.problem = ""
         clean = False
         try:
@@ -64,7 +64,7 @@ class Base:
             self.problem = str(error)
             self._entries.clear()
             self._intents.clear()
-            self.marker = ""
+            self.marker = self.folder = ""
             os.replace(path, path.with_name(path.name + ".set-aside"))
         self._file = _appending(path) if clean else self._rewritten()
 
@@ -102,11 +102,16 @@ class Base:
         self._intents.setdefault(path, set()).add(digest)
         self._append(["intend", path, digest])
 
-    def reset(self, marker: str) -> None:
-        """Forgets everything: the folder there is another one than before, or new."""
+    def reset(self, marker: str, folder: str) -> None:
+        """Forgets everything: the folder there is another one than before, or new.
+
+        Args:
+            marker: what is in that folder to know it by.
+            folder: how the configuration calls it.
+        """
         self._entries.clear()
         self._intents.clear()
-        self.marker = marker
+        self.marker, self.folder = marker, folder
         self._file.close()
         self._file = self._rewritten()
 
@@ -127,7 +132,7 @@ class Base:
         fresh = self._path.with_name(self._path.name + ".new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as out:
-            out.write(_line(["base", VERSION, self.marker]))
+            out.write(_line(["base", VERSION, self.marker, self.folder]))
             for path, agreed in self._entries.items():
                 out.write(_line(_agreed_record(path, agreed)))
             for path, digests in self._intents.items():
@@ -158,8 +163,8 @@ class Base:
 
     def _header(self, record: list[Any]) -> None:
         match record:
-            case ["base", int(version), str(marker)] if version == VERSION:
-                self.marker = marker
+            case ["base", int(version), str(marker), str(folder)] if version == VERSION:
+                self.marker, self.folder = marker, folder
             case ["base", int(version), *_]:
                 raise _Unreadable(f"it has version {version}, this sidecar reads {VERSION}")
             case _:

@@ -249,7 +249,7 @@ class SyncEngine:
         opened = await there.open(self.folder)
         guards.refuse_a_folder_that_is_no_project(opened, self.host, agent.hello.user)
         found = await asyncio.to_thread(self._here.scan)
-        if not prefer:
+        if not prefer and self.folder == self._base.folder:
             guards.refuse_a_side_that_was_emptied(
                 self.files,
                 len(found.entries),
@@ -274,7 +274,7 @@ class SyncEngine:
             prefer = await first_contact.decide(comparison, place, stranger, prefer, self._person)
         marker = opened.marker or secrets.token_hex(16)
         await there.claim(marker, self._owner)
-        self._base.reset(marker)
+        self._base.reset(marker, self.folder)
         for path, (node, remote) in comparison.equal.items():
             self._base.agree(path, Agreed(node, found.entries[path], remote))
         await there.manage()
@@ -380,6 +380,9 @@ class SyncEngine:
             await self._act(action, here)
         await self._there.tell()
         self._notes.clear([WHOLE])
+        for path in here.keys() & self._saved_at.keys() - self._notes.paths:
+            if self._on_its_way(path) is None:
+                self._say_synced(path)  # saved without a change, or the watcher was first
         self._on_change()
 
     async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
@@ -531,18 +534,22 @@ class SyncEngine:
     def _on_agreed(self, change: Change) -> None:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._refusals.pop(change.path, None)
-        saved = self._saved_at.pop(change.path, None)
+        self._say_synced(change.path, change.bytes_sent)
+        self._on_change()
+
+    def _say_synced(self, path: str, bytes_sent: int = 0) -> None:
+        """Tells of a save that it is visible there, if an editor told of it."""
+        saved = self._saved_at.pop(path, None)
         if saved is not None:
             self._on_synced(
                 api.Synced(
                     project=self.project,
                     host=self.host,
-                    paths=[change.path],
-                    bytes_sent=change.bytes_sent,
+                    paths=[path],
+                    bytes_sent=bytes_sent,
                     milliseconds=(time.monotonic() - saved) * 1000,
                 )
             )
-        self._on_change()
 
     def _on_refused(self, change: Change, refused: messages.Refused) -> None:
         path, have = change.path, refused.have

@@ -28,7 +28,7 @@ def reopened(base: Base, path: Path) -> Base:
 
 def test_what_was_agreed_is_there_after_a_restart(tmp_path: Path) -> None:
     base = Base(tmp_path / "journal")
-    base.reset("marker")
+    base.reset("marker", "~/project")
     base.agree("a.py", AGREED)
     base.agree("weird\udcff name\n", AGREED._replace(local=None))
     base.agree("gone.py", AGREED)
@@ -38,7 +38,7 @@ def test_what_was_agreed_is_there_after_a_restart(tmp_path: Path) -> None:
         "a.py": AGREED,
         "weird\udcff name\n": AGREED._replace(local=None),
     }
-    assert again.marker == "marker"
+    assert (again.marker, again.folder) == ("marker", "~/project")
     assert not again.problem
     again.close()
 
@@ -67,7 +67,7 @@ def test_a_torn_last_record_is_cut_off_and_all_before_it_kept(
 ) -> None:
     path = tmp_path_factory.mktemp("torn") / "journal"
     base = Base(path)
-    base.reset("m")
+    base.reset("m", "")
     base.agree("first", AGREED)
     size = path.stat().st_size
     base.agree("second", AGREED)
@@ -95,9 +95,9 @@ def line(record: object) -> bytes:
         (b"garbage\n", "damaged"),
         (line(["base", 2, "m"]), "version 2"),
         (line(["something"]), "header"),
-        (line(["base", 1, "m"]) + b"00000000 []\n" + line(["drop", "a"]), "damaged"),
-        (line(["base", 1, "m"]) + line(["dance"]), "unknown"),
-        (line(["base", 1, "m"]) + line(["agree", "a", [], [], []]), "malformed"),
+        (line(["base", 1, "m", "f"]) + b"00000000 []\n" + line(["drop", "a"]), "damaged"),
+        (line(["base", 1, "m", "f"]) + line(["dance"]), "unknown"),
+        (line(["base", 1, "m", "f"]) + line(["agree", "a", [], [], []]), "malformed"),
     ],
 )
 def test_what_cannot_be_read_is_set_aside_and_the_base_is_empty(
@@ -118,7 +118,7 @@ def test_history_is_dropped_when_it_outweighs_the_entries(
 ) -> None:
     monkeypatch.setattr(base_module, "COMPACT_ABOVE", 50)
     base = Base(tmp_path / "journal")
-    base.reset("m")
+    base.reset("m", "")
     base.intend("kept", "digest")
     for _ in range(500):
         base.agree("a.py", AGREED)

@@ -473,3 +473,24 @@ async def test_a_cut_in_an_upload_leaves_the_old_file_and_the_next_connection_br
     assert (sides.there / "large.bin").read_bytes() == old
     await sides.attach()
     assert (sides.there / "large.bin").read_bytes() == new
+
+
+async def test_a_save_that_changes_nothing_is_said_to_be_there(sides: Sides) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.engine.start()
+    await sides.attach()
+    sides.engine.saved([str(path)])
+    await sides.until(lambda: len(sides.synced) == 1)
+    assert sides.synced[0].bytes_sent == 0
+
+
+async def test_another_folder_in_the_configuration_is_first_contact(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    await sides.restart()
+    sides.engine.folder = "~/elsewhere"
+    await sides.attach()
+    assert (sides.home / "elsewhere/main.py").read_text() == "one\n"
+    assert sides.read_there("main.py") == "one\n"
