@@ -56,6 +56,22 @@ def processes_of(mark: str) -> list[int]:
     return found
 
 
+async def gone(mark: str) -> None:
+    """Returns when no process has `mark` any more. They are nobody's children here, so there is
+    no event to wait for."""
+    end = time.monotonic() + 15
+    while left := processes_of(mark):
+        assert time.monotonic() < end, [_command_line(pid) for pid in left]
+        await asyncio.sleep(0.02)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 class Bench:
     """What tests start sessions with."""
 
@@ -69,6 +85,7 @@ class Bench:
         self.pathmap = PathMap([str(self.here)], [str(self.there)])
         self.sessions: list[DebugSession] = []
         self.mark = f"SIDECAR_TEST_MARK={tmp}"
+        self.home = str(tmp / "remote")
 
     def write(self, name: str, text: str) -> None:
         for folder in (self.here, self.there):
@@ -101,12 +118,8 @@ class Bench:
 
     async def nothing_is_left(self) -> None:
         """The program, all that it started, and the adapter are gone."""
-        end = time.monotonic() + 15
-        while left := processes_of(self.mark) + processes_of("sidecar_debugpy.py"):
-            assert time.monotonic() < end, [
-                Path("/proc", str(pid), "cmdline").read_bytes() for pid in left
-            ]
-            await asyncio.sleep(0.02)
+        await gone(self.mark)
+        await gone(f"{self.home}/.local/state/sidecar")
 
 
 @pytest.fixture

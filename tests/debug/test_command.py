@@ -1,0 +1,70 @@
+"""`sidecar debug`: the real command, the real hub, a machine behind SSH, and a DAP client."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+
+import pytest
+
+from tests.debug.client import DapClient
+from tests.debug.conftest import MODEL, PROGRAM, gone
+from tests.hub.laptop import Laptop, connected, laptop, nearby
+from tests.servers.box import Box
+
+__all__ = ["connected", "laptop", "nearby"]
+
+
+async def line(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    read = asyncio.to_thread(process.stdout.readline)
+    return (await asyncio.wait_for(read, 30)).decode().strip()
+
+
+async def end(process: subprocess.Popen[bytes]) -> int:
+    status = await asyncio.to_thread(process.wait, 30)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    return status
+
+
+async def test_it_names_a_port_where_a_breakpoint_set_here_stops_there(
+    connected: Laptop, box: Box
+) -> None:
+    connected.write("main.py", PROGRAM)
+    model = connected.write("model.py", MODEL)
+    command = connected.start("debug", "main.py", "--", "ok")
+    host, _, port = (await line(command)).partition(":")
+    assert host == "127.0.0.1"
+    async with DapClient.connected(int(port)) as client:
+        frames = await client.stop_at(str(model), 2)
+        assert (frames[0]["source"]["path"], frames[0]["line"]) == (str(model), 2)
+        assert (await client.variables(frames[0]))["row"] == "1"
+        there = await client.ask("evaluate", expression="__file__", frameId=frames[0]["id"])
+        assert there["result"] == repr(str(box.home / "model" / "model.py"))
+        await client.ask("setBreakpoints", source={"path": str(model)}, breakpoints=[])
+        await client.ask("continue", threadId=1)
+        await client.output("total 12")
+        await client.event("terminated")
+        await client.ask("disconnect")
+    assert await end(command) == 0
+    await gone(str(box.home / "model"))
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+async def test_when_the_command_is_ended_nothing_of_the_session_is_left(
+    nearby: Laptop, embedded: Box, how: str
+) -> None:
+    nearby.write("main.py", "import time\nprint('up', flush=True)\ntime.sleep(600)\n")
+    command = nearby.start("debug", "main.py")
+    port = int((await line(command)).partition(":")[2])
+    async with DapClient.connected(port) as client:
+        number = await client.begin()
+        await client.ask("configurationDone")
+        await client.answer(number)
+        await client.output("up")
+        getattr(command, how)()
+        await client.event("terminated")
+    await end(command)
+    await gone(str(embedded.home / "model" / "main.py"))
