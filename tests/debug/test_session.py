@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -339,3 +340,15 @@ async def test_other_pythons_are_debugged_as_well(bench: Bench, version: str) ->
         await client.output("total 12")
         await client.event("terminated")
         assert client.printed("stderr") == ""
+
+
+async def test_when_the_adapter_is_killed_the_client_is_told_and_nothing_is_left(
+    bench: Bench,
+) -> None:
+    session = await bench.start()
+    async with DapClient.connected(session.port) as client:
+        await client.stop_at(str(bench.here / "model.py"), SCORE)
+        os.kill(session._adapter.pid, 9)
+        await client.event("terminated")
+    await asyncio.wait_for(session.closed(), 10)
+    await bench.nothing_is_left()
