@@ -57,8 +57,11 @@ class Here:
         self, paths: Iterable[str], agreed: Mapping[str, Node], limit: Callable[[str], bool]
     ) -> set[str]:
         """The paths, and what has to be looked at with them: folders above that are not agreed
-        on yet, all in a folder that is new (as far as `limit` says so) or gone."""
+        on yet, all in a folder that is new (as far as `limit` says so) or gone, and what is gone
+        from one that is there: it may be another folder of that name."""
         wide = set(paths)
+        gone: set[str] = set()
+        there: set[str] = set()
         for path in list(wide):
             for above in tree.ancestors(path):
                 if above in agreed or above in wide:
@@ -67,10 +70,17 @@ class Here:
             full = os.path.join(self.root, path)
             is_folder = os.path.isdir(full) and not os.path.islink(full)
             known = agreed.get(path)
-            if known is not None and known.kind == DIRECTORY and not is_folder:
-                wide.update(below for below in agreed if below.startswith(path + "/"))
+            if known is not None and known.kind == DIRECTORY:
+                (there if is_folder else gone).add(path)
             elif is_folder and known is None and limit(path):
                 wide.update(scan(self.root, self.rules, path).entries)
+        if gone or there:
+            for below in agreed:
+                above = set(tree.ancestors(below))
+                if above & gone or (
+                    above & there and not os.path.lexists(os.path.join(self.root, below))
+                ):
+                    wide.add(below)
         return wide
 
     async def read(self, path: str) -> Content | None:
