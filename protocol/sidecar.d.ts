@@ -316,12 +316,16 @@ export interface Synced {
 }
 
 /**
- * `accept` false: only say what would be trusted.
+ * `accept` false: only say what would be trusted, or with `ask`, ask the person. `settings`:
+ * those that the person was shown (`asks` of an earlier answer); only they are trusted, so that
+ * what a file says by now is not. Empty: all that wait.
  */
 export interface TrustParams {
   project?: string;
   host?: string;
   accept?: boolean;
+  ask?: boolean;
+  settings?: string[];
 }
 
 /**

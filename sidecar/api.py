@@ -277,9 +277,13 @@ class StatusResult(Message, frozen=True, kw_only=True):
 
 
 class TrustParams(Place, frozen=True, kw_only=True):
-    """`accept` false: only say what would be trusted."""
+    """`accept` false: only say what would be trusted, or with `ask`, ask the person. `settings`:
+    those that the person was shown (`asks` of an earlier answer); only they are trusted, so that
+    what a file says by now is not. Empty: all that wait."""
 
     accept: bool = False
+    ask: bool = False
+    settings: list[str] = []
 
 
 class TrustResult(Message, frozen=True, kw_only=True):

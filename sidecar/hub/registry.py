@@ -92,7 +92,7 @@ class Registry:
         try:
             name, settings = loaded.host(host)
         except ConfigError as error:
-            if error.code != "untrusted" or unasked or not await self._trusts(client, loaded):
+            if error.code != "untrusted" or unasked or not await self.asks_for_trust(client, loaded):
                 raise
             loaded = self.load(client, project)
             name, settings = loaded.host(host)
@@ -126,7 +126,7 @@ class Registry:
         await asyncio.gather(*(session.close() for session in sessions))
         await self.links.close()
 
-    async def _trusts(self, client: Client, loaded: Loaded) -> bool:
+    async def asks_for_trust(self, client: Client, loaded: Loaded) -> bool:
         """The person is asked, once, as the answer to what they just did."""
         assert loaded.project is not None
         asks = "\n".join(f"  {one}" for one in loaded.untrusted)

@@ -128,11 +128,18 @@ class Service:
 
     async def _trust(self, client: Client, params: api.TrustParams) -> api.TrustResult:
         project = self._registry.project(client, params.project)
-        waiting = load(project).untrusted
-        if params.accept and waiting:
-            trusted.trust(project, waiting)
+        loaded = load(project)
+        waiting = loaded.untrusted
+        if waiting and params.ask and not params.accept:
+            trusts = await self._registry.asks_for_trust(client, loaded)
+            return api.TrustResult(trusted=trusts, asks=[] if trusts else waiting)
+        shown = [one for one in waiting if not params.settings or one in params.settings]
+        if params.accept and shown:
+            trusted.trust(project, shown)
+        left = [one for one in waiting if not params.accept or one not in shown]
+        if waiting and not left:
             await self._registry.session(client, params.project, params.host)
-        return api.TrustResult(trusted=params.accept or not waiting, asks=waiting)
+        return api.TrustResult(trusted=not left, asks=left)
 
 
 def _unopened(project: str, error: SidecarError) -> api.Health:

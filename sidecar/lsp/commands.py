@@ -8,7 +8,7 @@ that does not know us is told in words as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +28,8 @@ class _Command(NamedTuple):
     method: str
     words: Callable[[Any], str]
     """What a client that does not know us is told of the result; "" for nothing."""
+    defaults: Mapping[str, Any] = {}
+    """Parameters that a command has where the client gives none."""
 
 
 def _status(result: api.StatusResult) -> str:
@@ -49,7 +51,9 @@ COMMANDS = {
     "sidecar.sync": _Command("sidecar/sync", _synced),
     "sidecar.showStatus": _Command("sidecar/status", _status),
     "sidecar.trust": _Command(
-        "sidecar/trust", lambda result: "Trusted" if result.trusted else "Not trusted"
+        "sidecar/trust",
+        lambda result: "Trusted" if result.trusted else "Not trusted",
+        {"ask": True},
     ),
     "sidecar.jobs": _Command("sidecar/jobs", lambda result: f"{len(result.jobs)} jobs"),
 }
@@ -71,7 +75,10 @@ def _handler(
 
     async def handler(*arguments: Any) -> Any:
         try:
-            params = msgspec.convert(_parameters(name, kind, arguments), kind)
+            given = _parameters(name, kind, arguments)
+            if isinstance(given, dict):
+                given = {**command.defaults, **given}
+            params = msgspec.convert(given, kind)
         except msgspec.ValidationError as error:
             raise JsonRpcInvalidParams(f"{name}: {error}") from None
         try:

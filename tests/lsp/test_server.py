@@ -110,6 +110,20 @@ async def test_a_strangers_settings_wait_for_trust_as_a_state(
     assert "touch x" in editor.asked[0]
 
 
+async def test_only_the_settings_that_a_person_was_shown_become_trusted(
+    laptop: Laptop, editor: Editor
+) -> None:
+    laptop.write("sidecar.toml", '[hosts.a]\nssh = "one.host"\nsetup = "touch x"\n')
+    await editor.start()
+    asks = (await editor.request("sidecar/trust")).asks
+    assert len(asks) == 2
+    shown = next(one for one in asks if "one.host" in one)
+    left = await editor.request("sidecar/trust", accept=True, settings=[shown])
+    assert not left.trusted
+    assert ["touch x" in one for one in left.asks] == [True]
+    assert editor.asked == []
+
+
 async def test_a_wrong_configuration_is_said_by_file_and_key(
     laptop: Laptop, editor: Editor
 ) -> None:
