@@ -37,7 +37,7 @@ FACES = ("lsp", "cli")
 BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug")
 
 # What a command that only asks the hub something must not pay for.
-HEAVY = {"asyncssh", "pygls", "lsprotocol", "watchfiles", "pathspec", "numpy", "debugpy"}
+HEAVY = {"asyncssh", "pygls", "lsprotocol", "watchfiles", "numpy", "debugpy"}
 LIGHT_MODULES = ("sidecar.cli.main", "sidecar.hub.process", "sidecar.hub.client")
 
 

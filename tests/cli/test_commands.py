@@ -25,7 +25,7 @@ def test_a_command_imports_nothing_of_the_hub_and_its_faces() -> None:
         "import sys, sidecar.cli.main as main\n"
         "main.parser()\n"
         "import sidecar.cli.status, sidecar.cli.run, sidecar.cli.serve\n"
-        "heavy = {'asyncio', 'asyncssh', 'pygls', 'lsprotocol', 'watchfiles', 'pathspec'}\n"
+        "heavy = {'asyncio', 'asyncssh', 'pygls', 'lsprotocol', 'watchfiles'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
