@@ -92,7 +92,11 @@ class Registry:
         try:
             name, settings = loaded.host(host)
         except ConfigError as error:
-            if error.code != "untrusted" or unasked or not await self.asks_for_trust(client, loaded):
+            if (
+                error.code != "untrusted"
+                or unasked
+                or not await self.asks_for_trust(client, loaded)
+            ):
                 raise
             loaded = self.load(client, project)
             name, settings = loaded.host(host)
