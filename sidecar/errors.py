@@ -40,7 +40,7 @@ class SidecarError(Exception):
             text += f": {self.why}"
         if self.fix:
             text += f". {self.fix[0].upper()}{self.fix[1:]}"
-        return text.rstrip(".") + "."
+        return text if text.endswith("?") else text.rstrip(".") + "."
 
 
 class UsageError(SidecarError):

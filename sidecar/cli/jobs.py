@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 
 import msgspec
 
@@ -19,7 +20,7 @@ def jobs(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(plain).decode())
     elif found:
         rows = [
-            (job.id, job.host, _state(job), job.started, job.commit[:10], job.command)
+            (job.id, job.host, _state(job), _when(job), job.commit[:10], _command(job))
             for job in found
         ]
         print(terminal.table(("ID", "HOST", "STATE", "STARTED", "COMMIT", "COMMAND"), rows))
@@ -41,3 +42,20 @@ def _state(job: api.Job) -> str:
     if job.state != "exited":
         return job.state
     return f"killed by {job.signal}" if job.signal else f"exited {job.exit_status}"
+
+
+def _when(job: api.Job) -> str:
+    """The start by the clock on the wall here: today's by the hour, older ones by the day."""
+    try:
+        started = datetime.fromisoformat(job.started).astimezone()
+    except ValueError:
+        return job.started
+    today = started.date() == datetime.now().astimezone().date()
+    return f"{started:%H:%M}" if today else f"{started:%Y-%m-%d %H:%M}"
+
+
+def _command(job: api.Job) -> str:
+    """The command as it was asked for: which interpreter it is, `--json` tells."""
+    interpreter, _, _ = job.interpreter.partition(" (")
+    rest = job.command.removeprefix(interpreter)
+    return f"python{rest}" if interpreter and rest != job.command else job.command

@@ -8,6 +8,7 @@ asked; else 0, 1 for a failure, 2 for a wrong command.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
@@ -25,7 +26,14 @@ _RUNS_A_JOB = frozenset({"run", "attach", "debug"})
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit status."""
-    options = parser().parse_args(arguments)
+    whole = parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _know_command(whole, given)
+    except UsageError as error:
+        terminal.complain(error)
+        return 2
+    options = whole.parse_args(given)
     failure = OWN_FAILURE if options.command in _RUNS_A_JOB else 1
     try:
         module, _, function = options.call.partition(":")
@@ -44,6 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who read our output has gone. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+
+
+def _know_command(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
+    """Raises UsageError for a command that there is not, with the one that was likely meant."""
+    commands = next(
+        action.choices
+        for action in whole._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    if not given or given[0].startswith("-") or given[0] in commands:
+        return
+    near = difflib.get_close_matches(given[0], commands, n=1)
+    raise UsageError(
+        f"There is no command {given[0]!r}",
+        "",
+        f"did you mean `sidecar {near[0]}`?"
+        if near
+        else "see `sidecar --help` for those there are",
+    )
 
 
 def parser() -> argparse.ArgumentParser:

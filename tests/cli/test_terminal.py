@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.cli import terminal
 from sidecar.cli.init import name_of
+from sidecar.cli.main import main
 from sidecar.cli.run import variables
 from sidecar.cli.sync import size
 from sidecar.errors import UsageError
@@ -59,3 +60,12 @@ def test_a_variable_without_value_is_passed_on(monkeypatch: pytest.MonkeyPatch) 
     assert variables(["A=1=2", "KEY", "MISSING"]) == {"A": "1=2", "KEY": "from here"}
     with pytest.raises(UsageError):
         variables(["=x"])
+
+
+def test_an_unknown_command_is_answered_by_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["runn", "train.py"]) == 2
+    assert capsys.readouterr().err == (
+        "sidecar: There is no command 'runn'. Did you mean `sidecar run`?\n"
+    )
