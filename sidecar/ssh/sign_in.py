@@ -22,6 +22,7 @@ from sidecar.ssh.failures import loss_in_words
 from sidecar.ssh.keys import Keyring
 from sidecar.ssh.known_hosts import Entry, Known
 from sidecar.ssh.last_words import escaped
+from sidecar.ssh.line_end import tell_late
 from sidecar.ssh.resolved import Resolved
 
 # What ssh says after a wrong password; the protocol has no words for it.
@@ -78,6 +79,7 @@ class SignIn(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self._connection = conn
+        tell_late(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keyring.close()

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -135,6 +136,38 @@ async def test_ciphers_that_nobody_has_here_are_told(embedded: Box, connect: Con
     configure(embedded, Ciphers="3des-cbc", MACs="hmac-sha2-256")
     failure = await refusal(connect())
     assert failure.code == "no-common-algorithm"
+
+
+def key_exchange_offer(cipher: str) -> bytes:
+    """A server's first bytes: its version, and a KEXINIT (RFC 4253, 7.1)."""
+    ciphers, macs = [cipher] * 2, ["hmac-sha2-256"] * 2
+    lists = ["curve25519-sha256", "ssh-ed25519", *ciphers, *macs, "none", "none", "", ""]
+    payload = b"\x14" + bytes(16) + b"".join(ssh_string(names) for names in lists) + bytes(5)
+    padding = 16 - (5 + len(payload)) % 8
+    head = struct.pack(">IB", 1 + len(payload) + padding, padding)
+    return b"SSH-2.0-Test\r\n" + head + payload + bytes(padding)
+
+
+def ssh_string(text: str) -> bytes:
+    return struct.pack(">I", len(text)) + text.encode()
+
+
+async def test_what_a_server_offered_counts_though_it_hung_up_at_once(
+    embedded: Box, connect: Connect
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(key_exchange_offer("3des-cbc"))
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    configure(embedded, Port=server.sockets[0].getsockname()[1])
+    failure = await refusal(connect())
+    server.close()
+    assert failure.code == "no-common-algorithm"
+    assert "3des-cbc" in failure.why
 
 
 # Host keys
