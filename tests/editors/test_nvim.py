@@ -151,14 +151,21 @@ def test_jobs_are_listed_and_shown_again(nearby: Laptop, start: Start) -> None:
 def test_a_code_lens_runs_with_its_output_in_a_window(nearby: Laptop, start: Start) -> None:
     nearby.write("a.py", "if __name__ == '__main__':\n    print('by lens')\n")
     nvim = start("a.py")
-    refresh = "vim.lsp.codelens.refresh({ bufnr = 0 }); return #vim.lsp.codelens.get(0) == 2"
-    nvim.until(lambda: nvim.lua(refresh), "lenses")
-    nvim.lua(
-        "vim.ui.select = function(items, options, choose)"
-        " for index, item in ipairs(items) do"
-        "  if options.format_item(item):find('Run') then return choose(item, index) end end end;"
-        "vim.lsp.codelens.run()"
-    )
+    # As Neovim does it; its own functions for that change from version to version.
+    run = """
+        local client = vim.lsp.get_clients({ name = 'sidecar', bufnr = 0 })[1]
+        if not client then return false end
+        local params = { textDocument = vim.lsp.util.make_text_document_params(0) }
+        local answers = vim.lsp.buf_request_sync(0, 'textDocument/codeLens', params, 5000)
+        for _, lens in ipairs(answers and answers[client.id].result or {}) do
+          if lens.command.title:find('^Run') then
+            client.commands[lens.command.command](lens.command, { client_id = client.id })
+            return true
+          end
+        end
+        return false
+        """
+    nvim.until(lambda: nvim.lua(run), "a lens")
     assert "by lens" in nvim.shows("[status 0]")
 
 

@@ -38,7 +38,7 @@ function M.ended(client, code, signal)
       local text = 'Sidecar: `sidecar serve` ended (%s); what it said is in %s. '
         .. 'The next command starts it again.'
       local how = signal ~= 0 and 'signal ' .. signal or 'status ' .. code
-      vim.notify(text:format(how, vim.lsp.get_log_path()), vim.log.levels.WARN)
+      vim.notify(text:format(how, require('vim.lsp.log').get_filename()), vim.log.levels.WARN)
     end
   end)
 end
