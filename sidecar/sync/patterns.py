@@ -12,8 +12,9 @@ their bytes (`as_bytes`), which also holds for names that are no UTF-8.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 MAX_FILE = 1 << 20
@@ -35,6 +36,11 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }
 _NEVER = "(?!)"
+
+_DEEP, _ALL, _SOME = "(?:.*/)?", ".*", "[^/]*"
+"""Wildcards: any folders, anything, anything but a slash."""
+_LAZY = {_DEEP: "(?:.*?/)??", _ALL: ".*?", _SOME: "[^/]*?"}
+_steps = itertools.count()
 
 
 def as_bytes(path: str) -> str:
@@ -205,7 +211,7 @@ def translate(glob: str, *, in_path: bool) -> str:
             while at < len(glob) and glob[at] == "*":
                 at += 1
             out.append(_stars(glob, first, at, in_path))
-            if out[-1] == "(?:.*/)?":
+            if out[-1] == _DEEP:
                 at += 1
         elif char == "?":
             out.append(not_slash)
@@ -221,20 +227,53 @@ def translate(glob: str, *, in_path: bool) -> str:
         else:
             out.append(re.escape(char))
             at += 1
-    return "".join(out)
+    if not in_path:
+        return _stepwise(out, {_ALL: _LAZY[_ALL]})
+    blocks = _split(out, (_DEEP, _ALL))
+    parts = [part for block in blocks for part in _block(block)]
+    return _stepwise(parts, {wild: _LAZY[wild] for wild in (_DEEP, _ALL)})
+
+
+def _block(pieces: Sequence[str]) -> list[str]:
+    """What lies between two `**`, with the first one, if there is one, as a piece of its own."""
+    behind = pieces[:1] if pieces[0] in (_DEEP, _ALL) else []
+    return [*behind, _stepwise(pieces[len(behind) :], {_SOME: _LAZY[_SOME]})]
+
+
+def _stepwise(pieces: Sequence[str], lazy: Mapping[str, str]) -> str:
+    """The pieces as one expression that takes, for each wildcard but the last, the first place
+    where what follows it matches, and never another: the next wildcard takes up whatever a later
+    place would have skipped. Python's engine would try them all, and a line of ten stars in a
+    cloned .gitignore would keep it busy for hours (as `fnmatch` does, for the same reason)."""
+    first, *others = _split(pieces, lazy)
+    out = list(first)
+    for block in others[:-1]:
+        name = f"step{next(_steps)}"
+        out.append(f"(?=(?P<{name}>{lazy[block[0]]}{''.join(block[1:])}))(?P={name})")
+    return "".join([*out, *(others[-1] if others else ())])
+
+
+def _split(pieces: Sequence[str], wildcards: Iterable[str]) -> list[list[str]]:
+    """The pieces before the first of these wildcards, then each with what is behind it."""
+    blocks: list[list[str]] = [[]]
+    for piece in pieces:
+        if piece in wildcards:
+            blocks.append([])
+        blocks[-1].append(piece)
+    return blocks
 
 
 def _stars(glob: str, first: int, behind: int, in_path: bool) -> str:
     """One or more stars, which stand in [first, behind)."""
     if not in_path:
-        return ".*"
+        return _ALL
     rest = glob[behind:]
     if behind - first > 1 and (first == 0 or glob[first - 1] == "/"):
         if rest.startswith("/"):
-            return "(?:.*/)?"
+            return _DEEP
         if not rest or rest.startswith("\\/"):
-            return ".*"
-    return "[^/]*"
+            return _ALL
+    return _SOME
 
 
 def _bracket(glob: str, at: int, in_path: bool) -> tuple[str, int]:

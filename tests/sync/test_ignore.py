@@ -1,6 +1,7 @@
 import os
 import random
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -387,3 +388,11 @@ def test_the_last_pattern_that_matches_decides() -> None:
     ]:  # fmt: skip
         hit = patterns.match(name, name, is_directory)
         assert (hit and hit.text) == text
+
+
+@pytest.mark.parametrize("line", ["*a" * 8 + "b", "/" + "*a" * 8 + "b", "/" + "**/a/" * 12 + "b"])
+def test_a_line_of_many_stars_keeps_nobody_waiting(line: str) -> None:
+    rules = PatternList(parse_lines([line], "test"))
+    began = time.monotonic()
+    assert rules.match("a/" * 45 if "/a" in line else "a" * 45, "a" * 45, False) is None
+    assert time.monotonic() - began < 1
