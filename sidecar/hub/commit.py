@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from sidecar.sync.repository import UNTRUSTED
+
 log = logging.getLogger(__name__)
 
 PATIENCE = 3.0
@@ -54,6 +56,7 @@ async def _git(root: Path, *arguments: str) -> bytes | None:
     try:
         process = await asyncio.create_subprocess_exec(
             "git",
+            *UNTRUSTED,
             *arguments,
             cwd=root,
             stdin=asyncio.subprocess.DEVNULL,

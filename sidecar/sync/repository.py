@@ -1,9 +1,8 @@
 """What git knows of a folder: where its ignore files are, and which paths it tracks.
 
 git itself is asked, once for the places and once for the paths; nothing of the repository is
-changed (no lock is taken, no index refreshed) and nothing in it is run (the file-system monitor
-that a repository's configuration may name is switched off). Without git on this machine, ignore
-files in the project count and nothing is tracked.
+changed (no lock is taken, no index refreshed) and nothing in it is run (UNTRUSTED). Without git
+on this machine, ignore files in the project count and nothing is tracked.
 """
 
 from __future__ import annotations
@@ -19,6 +18,11 @@ GIT_TIMEOUT = 60.0
 """Seconds that one question to git may take; `ls-files` of a million paths takes two."""
 
 RULES = ".gitignore"
+
+UNTRUSTED = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
+"""Options for a repository that a stranger may have made: its configuration names no program that
+runs when the index is read, and files that look like a bare repository, which can come with any
+clone, are none."""
 
 _STEERING = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE",
@@ -83,7 +87,7 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     """What git prints, None where it fails or is not there."""
     environ = {key: value for key, value in os.environ.items() if key not in _STEERING}
     environ["GIT_OPTIONAL_LOCKS"] = "0"
-    command = ["git", "-c", "core.fsmonitor=false", *arguments]
+    command = ["git", *UNTRUSTED, *arguments]
     try:
         done = subprocess.run(
             command,

@@ -67,3 +67,22 @@ async def test_a_git_that_hangs_is_not_waited_for(
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
     monkeypatch.setattr(commit, "PATIENCE", 0.05)
     assert await commit_of(repository) == Commit()
+
+
+async def test_a_repositorys_monitor_is_not_run(repository: Path) -> None:
+    program = repository / "monitor"
+    program.write_text(f"#!/bin/sh\ntouch {repository}/pwned\n")
+    program.chmod(0o755)
+    (repository / "a").touch()
+    git(repository, "add", "a")
+    git(repository, "commit", "-qm", "first")
+    git(repository, "config", "core.fsmonitor", str(program))
+    assert (await commit_of(repository)).dirty == 1
+    assert not (repository / "pwned").exists()
+
+
+async def test_files_that_look_like_a_bare_repository_are_none(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "cloned")
+    cloned = tmp_path / "cloned"
+    git(cloned, "-c", "core.bare=false", "--work-tree=.", "commit", "--allow-empty", "-qm", "first")
+    assert await commit_of(cloned) == Commit()
