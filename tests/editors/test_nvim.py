@@ -15,6 +15,8 @@ from sidecar import api
 from tests.editors.nvim import Nvim
 from tests.hub.laptop import COMMAND, Laptop
 from tests.servers.box import Box
+from tests.servers.embedded import EmbeddedBox
+from tests.servers.loop_thread import LoopThread
 
 Start = Callable[..., Nvim]
 
@@ -231,6 +233,33 @@ def test_a_secret_is_typed_unseen_and_can_be_dismissed(laptop: Laptop, start: St
         nvim.lua(ask)
         nvim.answer(f"half{key}")
         nvim.until(lambda: nvim.lua("return answer == vim.NIL"), f"dismissal by {key}")
+
+
+def test_a_run_that_needs_a_password_asks_for_it(
+    laptop: Laptop,
+    start: Start,
+    server_thread: LoopThread,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    box = EmbeddedBox(server_thread, folder, password="hunter2", key=False)
+    try:
+        box.fresh()
+        monkeypatch.setenv("SIDECAR_SSH_CONFIG", str(box.ssh_config))
+        laptop.configure(f'[hosts.{box.alias}]\npath = "~/model"\ntransport = "asyncssh"\n')
+        laptop.write("a.py", "print('let in')\n")
+        nvim = start("a.py", autostart=False)
+        nvim.command("RemoteRun")
+        nvim.answer("wrong<CR>")
+        nvim.until(lambda: nvim.api.request("nvim_get_mode")["mode"] == "n", "the end of a prompt")
+        nvim.answer("hunter2<CR>")
+        assert "let in" in nvim.shows("[status 0]")
+        assert "hunter2" not in nvim.messages + laptop.log
+    finally:
+        laptop.end()
+        box.close()
 
 
 # --- where nothing is to be done -------------------------------------------------------------
