@@ -16,6 +16,7 @@ import msgspec
 
 import sidecar
 from sidecar.config import environment, layers, places, trust, version
+from sidecar.config.git import came_along
 from sidecar.config.layers import Key, Layer, Setting, dotted
 from sidecar.config.model import Config, Host
 from sidecar.config.project import LOCAL, PYPROJECT, SHARED, TABLE, Project
@@ -170,6 +171,9 @@ def load(
         _refuse_home(project)
         shared = _shared(project)
         local = layers.read_file(project.root / LOCAL, LOCAL) or {}
+        if local and came_along(project.root / LOCAL):
+            # Its name says "yours", but somebody else wrote it: one more shared file.
+            shared, local = {**shared, **local}, {}
     named = layers.hosts({**personal, **shared, **local})
     local |= environment.variables(environ, named) | _options(overrides or {})
     merged = {**personal, **shared, **local}

@@ -1,8 +1,11 @@
 """What a shared file may not decide until the person said so, and the memory of their saying it.
 
-A cloned repository's configuration is a stranger's. These of its settings run commands or choose a
-machine, and have no effect before trust: `ssh` (unless it is a Host of the person's own ssh
-configuration), `setup`, `launch`, `via`, `transport`, and a `path` or `state` in a dot-folder.
+A cloned repository's configuration is a stranger's, and so is a `sidecar.local.toml` that came with
+it (git.py). These of its settings run commands, choose a machine or take something from this one,
+and have no effect before trust: `ssh` (unless it is a Host of the person's own ssh configuration),
+`setup`, `launch`, `via`, `transport`; a `python` by its path, since the agent is started with it
+before the person ran anything; an `env` that names variables to pass on, which may hold secrets;
+and a `path` or `state` in a dot-folder, or where programs are started from.
 Trust is given to each setting as it reads now, and kept outside the project: a changed one is
 asked about again, an unchanged one is not.
 """
@@ -24,6 +27,16 @@ from sidecar.config.project import Project
 _COMMANDS = frozenset({"setup", "launch", "via", "transport"})
 _FOLDERS = frozenset({"path", "state"})
 
+_PROGRAMS = frozenset(
+    {"bin", "sbin", "lib", "lib32", "lib64", "libexec", "etc", "library", "site-packages"}
+    | {"public_html", "cgi-bin"}
+)
+"""Folders whose files are run by whoever logs in, starts a program, or opens a web page: a `~/bin`
+that was not there before stands first in the PATH of the next login on most machines."""
+
+_SYSTEM = frozenset({"boot", "dev", "proc", "sys", "system", "usr", "var"})
+"""The same, of whole parts of the file system; on many containers one is root."""
+
 
 class _Trusted(msgspec.Struct):
     """The stored form. `settings`: hex digests of "key = value"."""
@@ -39,11 +52,17 @@ def needs_trust(key: Key, value: object, own_hosts: Collection[str]) -> bool:
     name = key[2]
     if name == "ssh":
         return value not in own_hosts
-    return name in _COMMANDS or (name in _FOLDERS and _in_dot_folder(str(value)))
+    if name == "env":
+        return isinstance(value, list)
+    if name == "python":
+        return str(value).startswith(("/", "~", "$"))
+    return name in _COMMANDS or (name in _FOLDERS and _in_odd_place(str(value)))
 
 
 def statement(key: Key, value: object) -> str:
     """The setting as a person is asked about it: `key = value`, as TOML, all on one line."""
+    if isinstance(value, list):
+        return f"{dotted(key)} = [{', '.join(quoted(str(one)) for one in value)}]"
     return f"{dotted(key)} = {quoted(str(value))}"
 
 
@@ -74,9 +93,12 @@ def distrust(project: Project) -> None:
     _file(project).unlink(missing_ok=True)
 
 
-def _in_dot_folder(path: str) -> bool:
+def _in_odd_place(path: str) -> bool:
     """Also true of `..`, and of variables that name dot-folders by custom."""
-    return any(part.startswith((".", "$XDG_", "${XDG_")) for part in path.split("/"))
+    parts = [part.lower() for part in path.split("/") if part]
+    if path.startswith("/") and not _SYSTEM.isdisjoint(parts[:1]):
+        return True
+    return any(part in _PROGRAMS or part.startswith((".", "$xdg_", "${xdg_")) for part in parts)
 
 
 def _file(project: Project) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.config import layers, lines
+from sidecar.config.git import UNTRUSTED
 from sidecar.config.layers import dotted, quoted
 from sidecar.config.project import LOCAL, Project
 from sidecar.errors import ConfigError
@@ -123,7 +124,7 @@ def keep_from_git(root: Path) -> bool:
         return False
     # A worktree's `.git` is a file, and its exclude file lies elsewhere: git knows where.
     answer = subprocess.run(
-        [git, "rev-parse", "--git-path", "info/exclude"],
+        [git, *UNTRUSTED, "rev-parse", "--git-path", "info/exclude"],
         cwd=root, capture_output=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     if answer.returncode != 0:

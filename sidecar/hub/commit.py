@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.sync.repository import UNTRUSTED
+from sidecar.config.git import UNTRUSTED
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What git knows of a folder: where its ignore files are, and which paths it tracks.
 
 git itself is asked, once for the places and once for the paths; nothing of the repository is
-changed (no lock is taken, no index refreshed) and nothing in it is run (UNTRUSTED). Without git
+changed (no lock is taken, no index refreshed) and nothing in it is run (config/git.py). Without git
 on this machine, ignore files in the project count and nothing is tracked.
 """
 
@@ -12,17 +12,13 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from sidecar.config.git import UNTRUSTED
 from sidecar.sync.patterns import MAX_FILE, Pattern, as_bytes, parse_file
 
 GIT_TIMEOUT = 60.0
 """Seconds that one question to git may take; `ls-files` of a million paths takes two."""
 
 RULES = ".gitignore"
-
-UNTRUSTED = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
-"""Options for a repository that a stranger may have made: its configuration names no program that
-runs when the index is read, and files that look like a bare repository, which can come with any
-clone, are none."""
 
 _STEERING = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE",

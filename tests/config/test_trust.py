@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 
 import pytest
 
@@ -33,6 +35,12 @@ def refused(desk: Desk, name: str = "") -> str:
         'path = "~/x/../.config"',
         'path = "$XDG_CONFIG_HOME/x"',
         'state = "~/.local/x"',
+        'path = "~/bin"',
+        'path = "/usr/local/x"',
+        'path = "~/Library/LaunchAgents"',
+        'state = "/var/x"',
+        'python = "~/{folder}/python"',
+        'python = "/tmp/python"',
     ],
 )
 def test_what_runs_commands_or_chooses_a_machine_waits_for_trust(desk: Desk, line: str) -> None:
@@ -52,7 +60,17 @@ def test_what_runs_commands_or_chooses_a_machine_waits_for_trust(desk: Desk, lin
 
 
 @pytest.mark.parametrize(
-    "line", ['ssh = "gpu1"', 'path = "~/code/x"', 'path = "$SCRATCH/{folder}"', "git = false"]
+    "line",
+    [
+        'ssh = "gpu1"',
+        'path = "~/code/x"',
+        'path = "$SCRATCH/{folder}"',
+        'path = "/data/binary/x"',
+        'python = "conda:ml"',
+        'python = ".venv/bin/python"',
+        'env = { OMP_NUM_THREADS = "8" }',
+        "git = false",
+    ],
 )
 def test_what_is_harmless_counts_at_once(desk: Desk, line: str) -> None:
     desk.ssh_config("Host other gpu1\n")
@@ -160,3 +178,36 @@ def test_what_is_asked_about_cannot_steer_the_terminal_that_shows_it(desk: Desk)
     (statement,) = (one for one in desk.load().untrusted if "setup" in one)
     assert statement.isprintable()
     assert "\\U0000202e" in statement
+
+
+def test_variables_of_this_machine_are_not_passed_on_at_a_strangers_wish(desk: Desk) -> None:
+    desk.ssh_config("Host gpu1\n")
+    desk.write("sidecar.toml", '[hosts.gpu1]\nenv = ["AWS_SECRET_ACCESS_KEY", "HOME"]\n')
+    loaded = desk.load()
+    assert loaded.untrusted == ['hosts.gpu1.env = ["AWS_SECRET_ACCESS_KEY", "HOME"]']
+    assert loaded.config.hosts["gpu1"].env == {}
+    refused(desk)
+    trust(desk.project, loaded.untrusted)
+    assert desk.load().host()[1].env == ["AWS_SECRET_ACCESS_KEY", "HOME"]
+
+
+def git(desk: Desk, *arguments: str) -> None:
+    subprocess.run(["git", "-C", desk.root, *arguments], check=True, capture_output=True)
+
+
+def test_a_local_file_that_came_with_a_clone_is_a_strangers(desk: Desk) -> None:
+    git(desk, "init", "-q")
+    file = desk.write("sidecar.local.toml", '[hosts.evil]\nvia = "sh -c x"\n')
+    assert desk.load().untrusted == []  # as somebody writes it who has just made the repository
+    git(desk, "add", "-f", file.name)
+    file.touch()  # a clone writes it anew
+    assert desk.load().untrusted == ['hosts.evil.via = "sh -c x"', 'hosts.evil.ssh = "evil"']
+    refused(desk)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_local_file_of_another_user_is_a_strangers(desk: Desk) -> None:
+    file = desk.write("sidecar.local.toml", '[hosts.evil]\nvia = "sh -c x"\n')
+    assert desk.load().untrusted == []
+    os.chown(file, 65534, 65534)
+    assert 'hosts.evil.via = "sh -c x"' in desk.load().untrusted
