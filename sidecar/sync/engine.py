@@ -365,12 +365,11 @@ class SyncEngine:
         Args:
             patient: leave files alone for now that somebody seems to be writing.
         """
-        assert self._there is not None
         guards.refuse_a_root_that_is_gone(self.project, self.root.is_dir())
         here = await self._look_here(dirty)
         if patient:
             here = {path: read for path, read in here.items() if not self._in_writing(path, read)}
-        there = await self._there.nodes(here)
+        there = await self._other_side.nodes(here)
         self._refresh(here, there)
         plan = self._plan(here, there, prefer)
         self._notes.clear(here)
@@ -378,7 +377,7 @@ class SyncEngine:
             self._notes.say(note.path, note.kind, note.text)
         for action in self._guarded(plan.actions, prefer):
             await self._act(action, here)
-        await self._there.tell()
+        await self._other_side.tell()
         self._notes.clear([WHOLE])
         for path in here.keys() & self._saved_at.keys() - self._notes.paths:
             if self._on_its_way(path) is None:
@@ -388,7 +387,6 @@ class SyncEngine:
     async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
         """What is at these paths here. Ignored ones are left out, and no longer managed; their
         files stay on both sides."""
-        assert self._there is not None
         rules, known = self._here.rules, self._base.nodes()
         wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
         here: dict[str, Content | None] = {}
@@ -402,7 +400,7 @@ class SyncEngine:
             is_folder = (read.node if read else was) == tree.FOLDER
             if rules.decide(path, is_folder).ignored:
                 if was is not None:
-                    self._there.forget(path)
+                    self._other_side.forget(path)
             else:
                 here[path] = read
         return here
@@ -430,16 +428,15 @@ class SyncEngine:
     ) -> None:
         """Content that base has already, under another identity on one side: `touch`, `chmod`, a
         checkout there and back."""
-        assert self._there is not None
         for path, read in here.items():
             agreed = self._base.entries.get(path)
             if read is None or agreed is None or self._on_its_way(path):
                 continue
             if read.node != agreed.node or there.get(path, agreed.node) != agreed.node:
                 continue
-            remote = self._there.differing.get(path) or agreed.remote
+            remote = self._other_side.differing.get(path) or agreed.remote
             if remote != agreed.remote:
-                self._there.agree(path, Agreed(agreed.node, _seen(read), remote))
+                self._other_side.agree(path, Agreed(agreed.node, _seen(read), remote))
             elif _seen(read) != agreed.local:
                 self._base.agree(path, agreed._replace(local=_seen(read)))
 
@@ -457,11 +454,10 @@ class SyncEngine:
 
     def _newer(self, path: str, read: Content | None) -> str:
         """Which side's file is the newer one, by the clock of this machine."""
-        assert self._there is not None
-        remote = self._there.differing.get(path)
+        remote = self._other_side.differing.get(path)
         if remote is None:
             return reconcile.LOCAL
-        seen_here = remote.mtime_ns - self._there.agent.hello.clock_offset_ns
+        seen_here = remote.mtime_ns - self._other_side.agent.hello.clock_offset_ns
         newer_there = read is None or seen_here > read.identity.mtime_ns
         return reconcile.REMOTE if newer_there else reconcile.LOCAL
 
@@ -478,8 +474,6 @@ class SyncEngine:
     # --- acting
 
     async def _act(self, action: reconcile.Action, here: Mapping[str, Content | None]) -> None:
-        assert self._pusher is not None
-        assert self._there is not None
         path = action.path
         read = here.get(path)
         match action:
@@ -488,40 +482,37 @@ class SyncEngine:
                 await self._push(path, read)
             case reconcile.Remove():
                 _, expect = self._expectation(path)
-                await self._pusher.remove(path, expect)
+                await self._sending.remove(path, expect)
                 self._removed += 1
             case reconcile.Adopt():
-                remote = self._there.differing.get(path)
+                remote = self._other_side.differing.get(path)
                 if read is not None and remote is not None:
-                    self._there.agree(path, Agreed(read.node, _seen(read), remote))
+                    self._other_side.agree(path, Agreed(read.node, _seen(read), remote))
             case reconcile.Drop():
-                self._there.forget(path)
+                self._other_side.forget(path)
 
     async def _push(self, path: str, read: Content) -> None:
-        assert self._pusher is not None
         target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
         if target and not paths.link_stays_inside(path, target):
             self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
             return
         before, expect = self._expectation(path)
         if read.node.kind == DIRECTORY:
-            await self._pusher.directory(path, read)
+            await self._sending.directory(path, read)
         elif read.node.kind == SYMLINK:
-            await self._pusher.link(path, read, target, expect)
+            await self._sending.link(path, read, target, expect)
         elif before is not None and before.digest == read.node.digest:
-            await self._pusher.mode(path, read, expect)
+            await self._sending.mode(path, read, expect)
         else:
-            await self._pusher.put(path, read, expect, before)
+            await self._sending.put(path, read, expect, before)
 
     def _expectation(self, path: str) -> tuple[Node | None, Expect]:
         """What a change of this path must find: the content, and how to recognise it. Where the
         remote's own change is to be written over, that is what was found there."""
-        assert self._pusher is not None
-        assert self._there is not None
-        if path in self._there.differing:
-            node = self._there.known_node(path)
-            return node, Expect(0, self._there.differing.pop(path), "")
-        change = self._pusher.latest.get(path)
+        if path in self._other_side.differing:
+            node = self._other_side.known_node(path)
+            return node, Expect(0, self._other_side.differing.pop(path), "")
+        change = self._sending.latest.get(path)
         if change is not None:
             return change.node, Expect(change.seq, None, "")
         agreed = self._base.entries.get(path)
@@ -664,13 +655,30 @@ class SyncEngine:
             return raise_barrier(pusher, self._base, as_is=as_is)
 
     def _connected(self) -> tuple[Pusher, There]:
-        if self._pusher is None or self._there is None or not self._ready:
-            raise Disconnected(
-                f"{self.host} is not connected",
-                "nothing is half there, and changes are kept",
-                "see `sidecar status`",
-            )
-        return self._pusher, self._there
+        if not self._ready:
+            raise self._disconnected()
+        return self._sending, self._other_side
+
+    @property
+    def _other_side(self) -> There:
+        """For a step under way: the connection may go in each of its waits, and detach with it."""
+        if self._there is None:
+            raise self._disconnected()
+        return self._there
+
+    @property
+    def _sending(self) -> Pusher:
+        """As `_other_side`."""
+        if self._pusher is None:
+            raise self._disconnected()
+        return self._pusher
+
+    def _disconnected(self) -> Disconnected:
+        return Disconnected(
+            f"{self.host} is not connected",
+            "nothing is half there, and changes are kept",
+            "see `sidecar status`",
+        )
 
 
 def _seen(read: Content) -> Identity | None:

@@ -76,9 +76,9 @@ class Here:
                 wide.update(scan(self.root, self.rules, path).entries)
         if gone or there:
             for below in agreed:
-                above = set(tree.ancestors(below))
-                if above & gone or (
-                    above & there and not os.path.lexists(os.path.join(self.root, below))
+                folders = set(tree.ancestors(below))
+                if folders & gone or (
+                    folders & there and not os.path.lexists(os.path.join(self.root, below))
                 ):
                     wide.add(below)
         return wide
