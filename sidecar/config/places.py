@@ -32,13 +32,14 @@ def config_dir() -> Path:
 
 
 def runtime_dir() -> Path:
-    """Sockets and locks, gone with the session: XDG_RUNTIME_DIR, else a short private folder in
-    the machine's temporary one (never a network file system)."""
+    """Sockets and locks, gone with the session: XDG_RUNTIME_DIR, where nobody else can write there
+    (the variable may be another user's, after `su`), else a short private folder in the machine's
+    temporary one (never a network file system)."""
     named = _named("SIDECAR_RUNTIME_DIR")
     if named:
         return _private(named)
     session = os.environ.get("XDG_RUNTIME_DIR", "")
-    if session and Path(session).is_dir() and os.access(session, os.W_OK):
+    if session and _is_ours(Path(session)):
         return _private(Path(session) / NAME)
     return _private(_short_dir())
 
@@ -103,6 +104,21 @@ def _private(folder: Path) -> Path:
     if stat.S_IMODE(status.st_mode) & 0o077:
         folder.chmod(0o700)
     return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder in which only we can make, and replace, anything."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    if os.name != "posix":
+        return stat.S_ISDIR(status.st_mode)
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and not stat.S_IMODE(status.st_mode) & 0o022
+    )
 
 
 def _is_chosen(folder: Path) -> bool:

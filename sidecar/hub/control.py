@@ -11,13 +11,13 @@ import asyncio
 import logging
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 import sidecar
 from sidecar import api
+from sidecar.hub.peer import other_user
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +113,10 @@ class ControlServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[api.Hello | None, str]:
         """The face's hello, and why it cannot stay."""
-        stranger = _stranger(writer.get_extra_info("socket"))
-        if stranger:
-            return None, stranger
+        stranger = other_user(writer.get_extra_info("socket"))
+        if stranger is not None:
+            log.warning("user %d knocked on the control socket", stranger)
+            return None, "this hub belongs to another user"
         if len(self._serving) > MAX_FACES:
             return None, f"over {MAX_FACES} programs use this hub; close some"
         try:
@@ -136,17 +137,3 @@ class ControlServer:
                 f"{hello.version}; use one installation, or end the hub with `sidecar hub stop`"
             )
         return hello, ""
-
-
-def _stranger(connection: socket.socket) -> str:
-    """Why the peer may not come in: another user. Linux tells; elsewhere the socket's mode and
-    its folder's are what keeps others out."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return ""
-    form = struct.Struct("3i")
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)
-    _, user, _ = form.unpack(raw)
-    if user in (os.geteuid(), 0):
-        return ""
-    log.warning("user %d knocked on the control socket", user)
-    return "this hub belongs to another user"

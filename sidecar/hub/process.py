@@ -26,6 +26,7 @@ import sidecar
 from sidecar import api
 from sidecar.config import places
 from sidecar.errors import SidecarError
+from sidecar.hub.peer import other_user
 
 START_SECONDS = 20
 """For a new hub to listen: imports on a cold disk, and an old hub's end, fit well within."""
@@ -131,6 +132,15 @@ def _connect(path: Path) -> socket.socket | None:
     except OSError as error:
         connection.close()
         raise HubError(f"The socket {path} cannot be used", error.strerror or str(error)) from None
+    stranger = other_user(connection)
+    if stranger is not None:
+        # Our whole environment is in the hello, and tokens in that.
+        connection.close()
+        raise HubError(
+            f"User {stranger} listens on {path}",
+            "only a hub of our own may hear what is said there",
+            "remove that socket, or name another folder by SIDECAR_RUNTIME_DIR",
+        )
     return connection
 
 

@@ -80,3 +80,18 @@ def test_the_session_runtime_folder_is_used_where_there_is_one(
     assert places.runtime_dir() == tmp_path / "sidecar"
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
     assert places.runtime_dir().name.startswith("sidecar-")
+
+
+def test_a_session_folder_where_others_can_write_is_not_used(
+    isolated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIDECAR_RUNTIME_DIR")
+    shared, mine = tmp_path / "shared", tmp_path / "mine"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    mine.mkdir()
+    mine.chmod(0o755)
+    (shared / "sidecar").symlink_to(mine)  # as somebody else would, to have its mode changed
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
+    assert places.runtime_dir() not in (mine, shared / "sidecar")
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o755

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -168,3 +169,24 @@ def test_an_older_hub_in_use_is_named_with_what_to_do(laptop: Laptop) -> None:
     assert "1 program uses it" in str(caught.value)
     assert "sidecar hub stop --force" in caught.value.fix
     places.socket_path().unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_nothing_is_told_to_a_listener_of_another_user(isolated: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(places.socket_path()))
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:  # who listens is the user that the kernel tells
+        os.setuid(65534)
+        listener.listen()
+        os.write(told, b"1")
+        heard = listener.accept()[0].recv(1)
+        os._exit(len(heard))
+    os.close(told)
+    os.read(ready, 1)
+    os.close(ready)
+    with pytest.raises(HubError, match="User 65534 listens"):
+        meet()
+    listener.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
