@@ -61,7 +61,8 @@ def test_unpacked_it_runs_with_nothing_else(tmp_path: Path) -> None:
         messages: list[dap.Message] = []
         while not any(message["type"] == "response" for message in messages):
             messages += decoder.feed(os.read(adapter.stdout.fileno(), 1 << 16))
-        assert messages[-1]["body"]["supportsConditionalBreakpoints"]
+        answer = next(message for message in messages if message["type"] == "response")
+        assert answer["body"]["supportsConditionalBreakpoints"]
 
 
 @pytest.mark.parametrize("python", ["3.10.0", "3.11.7", "3.14.0a1", "4.0.0"])
