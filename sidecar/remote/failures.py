@@ -57,7 +57,8 @@ def may_find_another(status: int) -> bool:
 
 def not_started(status: int, words: str, printed: bytes) -> ConnectError:
     """No mark came: the shell on the other side printed something else, and ended."""
-    shown = "; ".join(filter(None, [words.strip(), _shown(printed)])) or "it said nothing"
+    said = words.strip().removeprefix("sidecar: ")
+    shown = "; ".join(filter(None, [said, _shown(printed)])) or "it said nothing"
     if status in _MISSING_PYTHON:
         return ConnectError(
             "No usable Python on the remote machine", shown, _PYTHON_FIX, code="no-python"
