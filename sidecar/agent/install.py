@@ -13,6 +13,8 @@ import tempfile
 import time
 from typing import IO, Any, Callable, Dict, Optional
 
+from sidecar.agent import private
+from sidecar.agent.failure import Failure
 from sidecar.core import messages as m
 from sidecar.core.delta import ContentDigest
 
@@ -46,7 +48,7 @@ class Installer:
     TYPES = (m.Install, m.InstallPart)
 
     def __init__(self, send: Callable[..., None], state: str) -> None:
-        self._send = send
+        self._send, self._state = send, state
         self._cache = os.path.join(state, "cache")
         self._receiving: Dict[int, _Receiving] = {}
 
@@ -56,7 +58,7 @@ class Installer:
                 self._begin(message)
             else:
                 self._part(message)
-        except (InstallError, OSError, tarfile.TarError, EOFError, ValueError) as error:
+        except (InstallError, Failure, OSError, tarfile.TarError, EOFError, ValueError) as error:
             receiving = self._receiving.get(message.id)
             if receiving is not None and not getattr(message, "last", True):
                 receiving.problem = str(error)
@@ -81,12 +83,12 @@ class Installer:
             raise InstallError("a name or digest that is none: %.80r" % (message[1:3],))
         if not 0 <= message.size <= ARCHIVE_LIMIT:
             raise InstallError("%d bytes are too many" % message.size)
+        private.folder(self._state, "cache", make=True)
         target = os.path.join(self._cache, "%s-%s" % (message.name, message.digest))
         if os.path.isdir(target):
             os.utime(target)  # for _remove_old
             self._send(m.Installed(message.id, target))
             return
-        os.makedirs(self._cache, mode=0o700, exist_ok=True)
         file = tempfile.TemporaryFile(dir=self._cache)  # noqa: SIM115 - lives until `_forget`
         self._receiving[message.id] = _Receiving(message, target, file)
         self._send(m.Installed(message.id, ""))

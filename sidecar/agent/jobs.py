@@ -12,7 +12,17 @@ import signal
 import threading
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from sidecar.agent import attachment, control, detach, joblog, machine, process, records, tail
+from sidecar.agent import (
+    attachment,
+    control,
+    detach,
+    joblog,
+    machine,
+    private,
+    process,
+    records,
+    tail,
+)
 from sidecar.agent.failure import Failure
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.supervisor import Spec
@@ -91,7 +101,7 @@ class Jobs:
         if os.path.lexists(folder):
             self._answer_again(run, folder)
             return
-        os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)
+        private.folder(self._state, "jobs", make=True)
         verdict: queue.Queue[Verdict] = queue.Queue()
         starter = threading.Thread(
             target=self._start, args=(run, folder, verdict), name="run %s" % run.job, daemon=True
@@ -318,6 +328,7 @@ class Jobs:
     # --- what is there --------------------------------------------------------------------------
 
     def _list(self) -> bytes:
+        private.folder(self._state, "jobs")
         described: List[Dict[str, Any]] = []
         size = 0
         for folder in records.newest(self._state, MOST_JOBS):
@@ -334,6 +345,7 @@ class Jobs:
         return json.dumps(described, separators=(",", ":")).encode("ascii")
 
     def _folder(self, job: str) -> str:
+        private.folder(self._state, "jobs")
         try:
             return records.folder(self._state, job)
         except records.RecordError as error:

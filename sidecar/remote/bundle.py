@@ -58,6 +58,7 @@ first two flights."""
 
 OTHERS = (
     "agent.machine",
+    "agent.private",
     "agent.interpreters",
     "core.utf8",
     "agent.process",
