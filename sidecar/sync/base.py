@@ -112,10 +112,10 @@ class Base:
         self._entries.clear()
         self._intents.clear()
         self.marker, self.folder = marker, folder
-        self._file.close()
-        self._file = self._rewritten()
+        self._renew()
 
     def close(self) -> None:
+        """From here on writing raises ValueError, as it does with any closed file."""
         self._file.close()
 
     # --- the file
@@ -124,8 +124,14 @@ class Base:
         self._file.write(_line(record))
         self._history += 1
         if self._history > COMPACT_ABOVE + len(self._entries):
-            self._file.close()
-            self._file = self._rewritten()
+            self._renew()
+
+    def _renew(self) -> None:
+        if self._file.closed:
+            raise ValueError("the journal is closed")
+        fresh = self._rewritten()
+        self._file.close()
+        self._file = fresh
 
     def _rewritten(self) -> BinaryIO:
         """The file written anew without history, open for appending."""

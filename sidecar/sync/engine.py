@@ -14,14 +14,14 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from sidecar import api
 from sidecar.config import model
 from sidecar.core import delta, messages, paths, reconcile, tree
-from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
+from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
@@ -40,7 +40,7 @@ from sidecar.sync.notes import WHOLE, Notes, unsent
 from sidecar.sync.push import Pusher
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
-from sidecar.sync.there import There
+from sidecar.sync.there import Found, There
 from sidecar.sync.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
 
 PATIENCE = 5
-"""Times in a row that a path is looked at again before the refusal is shown."""
+"""Times in a row that a path is looked at again before the refusal is shown; and rounds of those
+after which a sync is over, for files that somebody writes without an end."""
 
 
 class SyncEngine:
@@ -100,10 +101,11 @@ class SyncEngine:
         self.last_sync = ""
         self._mode, self._owner, self._person = settings.mode, owner, person
         self._on_synced, self._on_change = on_synced, on_change
-        self._base = Base(store / "base.journal")
-        self._signatures = SignatureStore(store / "signatures")
         rules = Rules.load(root, settings.ignore, settings.include, nested)
         self._here = Here(root, rules)
+        self._signatures = SignatureStore(store / "signatures")
+        # The last that can fail: nobody closes what a maker that failed had opened.
+        self._base = Base(store / "base.journal")
         self._there: There | None = None
         self._pusher: Pusher | None = None
         self._ready = False
@@ -157,17 +159,21 @@ class SyncEngine:
 
     async def close(self) -> None:
         """Ends the engine; what was not sent is found again by the next one."""
-        self.detach()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._base.close()
+        try:
+            self.detach()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            self._base.close()
 
     def detach(self) -> None:
         """The connection is gone. Changes on their way are open again."""
         if self._pusher is not None:
             self._dirty.update(self._pusher.latest)
             self._pusher.close()
+        if self._there is not None:
+            self._there.close()
         self._pusher, self._there, self._ready = None, None, False
         self._on_change()
 
@@ -188,24 +194,30 @@ class SyncEngine:
         """
         began, removed = time.monotonic(), self._removed
         async with self._step:
-            there, opened, found = await self._look(agent, number, prefer)
-            if self._base.marker and self._base.marker == opened.marker:
-                await there.manage()
-            else:
-                prefer = await self._meet(there, opened, found, prefer)
-            self.remote_root = opened.path
-            self._there = there
-            self._pusher = Pusher(
-                agent,
-                number,
-                self.root,
-                self._base,
-                self._signatures,
-                refused=self._on_refused,
-                agreed=self._on_agreed,
-            )
-            self._ready = True
-            await self._bring(self._differing(found) | set(there.differing), prefer)
+            self.detach()
+            there = self._there = There(agent, number, self._base)
+            try:
+                opened, found = await self._look(there, prefer)
+                if self._base.marker and self._base.marker == opened.marker:
+                    await there.manage()
+                else:
+                    prefer = await self._meet(there, opened, found, prefer)
+                self._refuse_to_go_on_over(there)
+                self.remote_root = opened.path
+                self._pusher = Pusher(
+                    agent,
+                    number,
+                    self.root,
+                    self._base,
+                    self._signatures,
+                    refused=self._on_refused,
+                    agreed=self._on_agreed,
+                )
+                self._ready = True
+                await self._bring(self._differing(found) | set(there.differing), prefer)
+            except BaseException:
+                self.detach()
+                raise
         await self._settle()
         pusher, _ = self._connected()
         return self._result(pusher, 0, 0, removed, began)
@@ -221,15 +233,16 @@ class SyncEngine:
             Disconnected: the connection went away meanwhile.
         """
         async with self._step:
-            there, opened, found = await self._look(agent, number, prefer)
+            there = There(agent, number, self._base)
+            opened, found = await self._look(there, prefer)
             if self._base.marker and self._base.marker == opened.marker:
                 await there.manage()
-                self._there = there
+                self._there, before = there, self._there
                 try:
                     here = await self._look_here(self._differing(found) | set(there.differing))
-                    return _lines(self._plan(here, await there.nodes(here), prefer))
+                    return _lines(self._plan(here, await there.read(here), prefer))
                 finally:
-                    self._there = None
+                    self._there = before if self._there is there else None
             if not opened.entries:
                 return [f"push {path}" for path in sorted(found.entries)]
             compared = await first_contact.compare(
@@ -241,13 +254,10 @@ class SyncEngine:
             *(f"{decided} {path}" for path in sorted(compared.different)),
         ]
 
-    async def _look(
-        self, agent: AgentConnection, number: int, prefer: Prefer
-    ) -> tuple[There, messages.Opened, Scan]:
+    async def _look(self, there: There, prefer: Prefer) -> tuple[messages.Opened, Scan]:
         """Both sides as they are, refused where they can be no project's."""
-        there = There(agent, number, self._base)
         opened = await there.open(self.folder)
-        guards.refuse_a_folder_that_is_no_project(opened, self.host, agent.hello.user)
+        guards.refuse_a_folder_that_is_no_project(opened, self.host, there.agent.hello.user)
         found = await asyncio.to_thread(self._here.scan)
         if not prefer and self.folder == self._base.folder:
             guards.refuse_a_side_that_was_emptied(
@@ -258,7 +268,7 @@ class SyncEngine:
                 self._base.marker,
                 self.host,
             )
-        return there, opened, found
+        return opened, found
 
     async def _meet(
         self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer
@@ -272,14 +282,21 @@ class SyncEngine:
             )
             place = f"{self.host}:{opened.path}"
             prefer = await first_contact.decide(comparison, place, stranger, prefer, self._person)
+        self._refuse_to_go_on_over(there)
         marker = opened.marker or secrets.token_hex(16)
         await there.claim(marker, self._owner)
+        self._refuse_to_go_on_over(there)
         self._base.reset(marker, self.folder)
         for path, (node, remote) in comparison.equal.items():
             self._base.agree(path, Agreed(node, found.entries[path], remote))
         await there.manage()
         there.differing.update(comparison.different)
         return prefer
+
+    def _refuse_to_go_on_over(self, there: There) -> None:
+        """Raises Disconnected where its connection went away while somebody was asked."""
+        if self._there is not there:
+            raise self._disconnected()
 
     # --- what may differ
 
@@ -306,7 +323,10 @@ class SyncEngine:
             self._wake.set()
 
     def _differing(self, found: Scan) -> set[str]:
-        return differing(found, self._base.entries, self._expected_here)
+        # Answers may come while a thread compares: lists are taken in one go.
+        pusher = self._pusher
+        on_their_way = list(pusher.latest) if pusher else []
+        return differing(found, [*on_their_way, *self._base.entries], self._expected_here)
 
     def _expected_here(self, path: str) -> Identity | None:
         change = self._on_its_way(path)
@@ -316,7 +336,8 @@ class SyncEngine:
         return agreed.local if agreed else None
 
     def _on_its_way(self, path: str) -> Change | None:
-        return self._pusher.latest.get(path) if self._pusher else None
+        pusher = self._pusher
+        return pusher.latest.get(path) if pusher else None
 
     # --- steps
 
@@ -328,7 +349,8 @@ class SyncEngine:
             try:
                 async with self._step:
                     if self._ready:
-                        await self._bring(await self._take_dirty(), patient=True)
+                        async with self._taken() as dirty:
+                            await self._bring(dirty, patient=True)
             except Disconnected:
                 self._rescan = True  # detach follows, and the next attach looks at everything
             except SidecarError as error:
@@ -340,12 +362,22 @@ class SyncEngine:
                 self._notes.say(WHOLE, "refused", f"an error of the sidecar's own: {error!r}")
             self._on_change()
 
-    async def _take_dirty(self, *, rescan: bool = False) -> set[str]:
+    @contextlib.asynccontextmanager
+    async def _taken(self, *, rescan: bool = False) -> AsyncIterator[set[str]]:
+        """What may differ, for a step; it may again where that fails or is called off."""
         dirty, self._dirty = self._dirty, set()
-        if self._rescan or rescan:
-            self._rescan = False
-            dirty |= await asyncio.to_thread(self._scan_for_changes, dirty)
-        return dirty
+        rescan |= self._rescan
+        self._rescan = False
+        try:
+            if rescan:
+                dirty |= await asyncio.to_thread(self._scan_for_changes, dirty)
+            yield dirty
+        except BaseException as error:
+            self._dirty |= dirty
+            self._rescan |= rescan
+            if isinstance(error, asyncio.CancelledError):  # else the next try would fail as well
+                self._wake.set()
+            raise
 
     def _scan_for_changes(self, dirty: set[str]) -> set[str]:
         """What differs in a fresh scan. Blocking. Changed rules are read before they are used,
@@ -369,14 +401,17 @@ class SyncEngine:
         here = await self._look_here(dirty)
         if patient:
             here = {path: read for path, read in here.items() if not self._in_writing(path, read)}
-        there = await self._other_side.nodes(here)
-        self._refresh(here, there)
-        plan = self._plan(here, there, prefer)
+        found = await self._other_side.read(here)
+        self._refresh(here, found)
+        await self._other_side.tell()
+        plan = self._plan(here, found, prefer)
         self._notes.clear(here)
         for note in plan.notes:
             self._notes.say(note.path, note.kind, note.text)
+        for path in self._refusals.keys() & here - {action.path for action in plan.actions}:
+            del self._refusals[path]
         for action in self._guarded(plan.actions, prefer):
-            await self._act(action, here)
+            await self._act(action, here, found)
         await self._other_side.tell()
         self._notes.clear([WHOLE])
         for path in here.keys() & self._saved_at.keys() - self._notes.paths:
@@ -391,16 +426,19 @@ class SyncEngine:
         wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
         here: dict[str, Content | None] = {}
         for path in sorted(wide):
+            read, problem = None, ""
             try:
                 read = await self._here.read(path)
             except Unreadable as error:
-                self._notes.say(path, "unreadable", str(error))
-                continue
+                problem = str(error)
             was = known.get(path)
             is_folder = (read.node if read else was) == tree.FOLDER
             if rules.decide(path, is_folder).ignored:
+                self._notes.clear([path])
                 if was is not None:
                     self._other_side.forget(path)
+            elif problem:
+                self._notes.say(path, "unreadable", problem)
             else:
                 here[path] = read
         return here
@@ -423,41 +461,40 @@ class SyncEngine:
         asyncio.get_running_loop().call_later(QUIET, self._touch, path)
         return True
 
-    def _refresh(
-        self, here: Mapping[str, Content | None], there: Mapping[str, Node | None]
-    ) -> None:
+    def _refresh(self, here: Mapping[str, Content | None], found: Mapping[str, Found]) -> None:
         """Content that base has already, under another identity on one side: `touch`, `chmod`, a
         checkout there and back."""
         for path, read in here.items():
             agreed = self._base.entries.get(path)
             if read is None or agreed is None or self._on_its_way(path):
                 continue
-            if read.node != agreed.node or there.get(path, agreed.node) != agreed.node:
+            remote, node = found.get(path, (agreed.remote, agreed.node))
+            if remote is None or read.node != agreed.node or node != agreed.node:
                 continue
-            remote = self._other_side.differing.get(path) or agreed.remote
             if remote != agreed.remote:
                 self._other_side.agree(path, Agreed(agreed.node, _seen(read), remote))
             elif _seen(read) != agreed.local:
                 self._base.agree(path, agreed._replace(local=_seen(read)))
 
     def _plan(
-        self, here: Mapping[str, Content | None], there: Mapping[str, Node | None], prefer: Prefer
+        self, here: Mapping[str, Content | None], found: Mapping[str, Found], prefer: Prefer
     ) -> reconcile.Plan:
         latest = self._pusher.latest if self._pusher else {}
         agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
         local = Overlay(agreed, {path: read.node if read else None for path, read in here.items()})
-        remote = Overlay(agreed, there)
+        remote = Overlay(agreed, self._other_side.replaced(found))
         wins = (
-            {path: self._newer(path, here[path]) for path in here} if prefer == "newer" else prefer
+            {path: self._newer(here[path], found.get(path)) for path in here}
+            if prefer == "newer"
+            else prefer
         )
         return reconcile.reconcile(here, agreed, local, remote, self._mode, wins)
 
-    def _newer(self, path: str, read: Content | None) -> str:
+    def _newer(self, read: Content | None, found: Found | None) -> str:
         """Which side's file is the newer one, by the clock of this machine."""
-        remote = self._other_side.differing.get(path)
-        if remote is None:
+        if found is None or found.identity is None:
             return reconcile.LOCAL
-        seen_here = remote.mtime_ns - self._other_side.agent.hello.clock_offset_ns
+        seen_here = found.identity.mtime_ns - self._other_side.agent.hello.clock_offset_ns
         newer_there = read is None or seen_here > read.identity.mtime_ns
         return reconcile.REMOTE if newer_there else reconcile.LOCAL
 
@@ -465,7 +502,9 @@ class SyncEngine:
         self, actions: Sequence[reconcile.Action], prefer: Prefer
     ) -> Sequence[reconcile.Action]:
         """Holds back an unusual number of removals; all else goes on."""
-        waiting = [] if prefer == "local" else guards.removals_that_must_wait(actions, self.files)
+        if prefer == "local":
+            return actions
+        waiting = set(guards.removals_that_must_wait(actions, self.files))
         for path in waiting:
             text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
             self._notes.say(path, "held", text)
@@ -473,45 +512,50 @@ class SyncEngine:
 
     # --- acting
 
-    async def _act(self, action: reconcile.Action, here: Mapping[str, Content | None]) -> None:
+    async def _act(
+        self,
+        action: reconcile.Action,
+        here: Mapping[str, Content | None],
+        there: Mapping[str, Found],
+    ) -> None:
         path = action.path
-        read = here.get(path)
+        read, found = here.get(path), there.get(path)
         match action:
             case reconcile.Push() | reconcile.MakeDirectory():
                 assert read is not None
-                await self._push(path, read)
+                await self._push(path, read, found)
             case reconcile.Remove():
-                _, expect = self._expectation(path)
+                _, expect = self._expectation(path, found)
                 await self._sending.remove(path, expect)
                 self._removed += 1
             case reconcile.Adopt():
-                remote = self._other_side.differing.get(path)
-                if read is not None and remote is not None:
-                    self._other_side.agree(path, Agreed(read.node, _seen(read), remote))
+                if read is not None and found is not None and found.identity is not None:
+                    self._other_side.agree(path, Agreed(read.node, _seen(read), found.identity))
             case reconcile.Drop():
                 self._other_side.forget(path)
 
-    async def _push(self, path: str, read: Content) -> None:
+    async def _push(self, path: str, read: Content, found: Found | None) -> None:
         target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
         if target and not paths.link_stays_inside(path, target):
             self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
             return
-        before, expect = self._expectation(path)
+        before, expect = self._expectation(path, found)
         if read.node.kind == DIRECTORY:
             await self._sending.directory(path, read)
         elif read.node.kind == SYMLINK:
             await self._sending.link(path, read, target, expect)
-        elif before is not None and before.digest == read.node.digest:
+        elif before is not None and before._replace(executable=read.node.executable) == read.node:
             await self._sending.mode(path, read, expect)
         else:
             await self._sending.put(path, read, expect, before)
 
-    def _expectation(self, path: str) -> tuple[Node | None, Expect]:
+    def _expectation(self, path: str, found: Found | None) -> tuple[Node | None, Expect]:
         """What a change of this path must find: the content, and how to recognise it. Where the
-        remote's own change is to be written over, that is what was found there."""
-        if path in self._other_side.differing:
-            node = self._other_side.known_node(path)
-            return node, Expect(0, self._other_side.differing.pop(path), "")
+        remote's own change is to be written over, that is what was found there when the plan was
+        made, and no later one."""
+        if found is not None:
+            self._other_side.settled(path, found)
+            return found.node, Expect(0, found.identity, "")
         change = self._sending.latest.get(path)
         if change is not None:
             return change.node, Expect(change.seq, None, "")
@@ -525,6 +569,8 @@ class SyncEngine:
     def _on_agreed(self, change: Change) -> None:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._refusals.pop(change.path, None)
+        if self._there is not None:
+            self._there.agrees(change.path)
         self._say_synced(change.path, change.bytes_sent)
         self._on_change()
 
@@ -544,7 +590,10 @@ class SyncEngine:
 
     def _on_refused(self, change: Change, refused: messages.Refused) -> None:
         path, have = change.path, refused.have
-        self._refusals[path] = self._refusals.get(path, 0) + 1
+        if not change.taken_back and refused.code != "follows":  # those come of another change
+            self._refusals[path] = self._refusals.get(path, 0) + 1
+        if refused.code == "differs" and self._there is not None:
+            self._there.differs(path, have)
         if change.node is None and have is not None and have.kind == DIRECTORY:
             # It holds something that only the remote has: theirs from now on.
             if self._there is not None:
@@ -552,9 +601,7 @@ class SyncEngine:
             self._notes.say(
                 path, reconcile.KEPT, "deleted here; the remote has files of its own in it"
             )
-        elif refused.code in LOOK_AGAIN and self._refusals[path] < PATIENCE:
-            if refused.code == "differs" and self._there is not None:
-                self._there.differs(path, have)
+        elif refused.code in LOOK_AGAIN and self._refusals.get(path, 0) < PATIENCE:
             self._touch(path)
         else:
             self._notes.say(path, "refused", f"{self.host} said: {refused.why}")
@@ -567,6 +614,8 @@ class SyncEngine:
                 with contextlib.suppress(SidecarError):
                     for path in await self._there.sweep():
                         self._touch(path)
+                if self._dirty or self._rescan:
+                    self._wake.set()  # a step that failed is tried again
 
     # --- asked for
 
@@ -580,20 +629,19 @@ class SyncEngine:
             prefer: decides where both sides changed, and what is newer there.
             dry_run: only say what would be done.
         """
-        pusher, there = self._connected()
-        self._refusals.clear()
-        began, sent, seq, removed = time.monotonic(), pusher.bytes_sent, pusher.seq, self._removed
+        began = time.monotonic()
         plan: list[str] = []
-        async with self._step:
+        async with self._step, self._taken(rescan=True) as dirty:
+            pusher, there = self._connected()
+            sent, seq, removed = pusher.bytes_sent, pusher.seq, self._removed
+            self._refusals.clear()
             await there.sweep()
-            dirty = await self._take_dirty(rescan=True)
             dirty |= there.differing.keys() | self._notes.paths
             chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
             if dry_run:
                 self._dirty |= dirty
                 here = await self._look_here(dirty)
-                found = self._plan(here, await there.nodes(here), prefer)
-                plan = _lines(found)
+                plan = _lines(self._plan(here, await there.read(here), prefer))
             else:
                 if dirty - chosen:
                     await self._bring(dirty - chosen)
@@ -623,17 +671,17 @@ class SyncEngine:
         )
 
     async def _settle(self) -> None:
-        """Waits until nothing that is known of is on its way or still to be looked at."""
-        while True:
+        """Waits until all that is known of now was sent and answered, and sent again where the
+        answer was to look again."""
+        for _ in range(PATIENCE):
             pusher, _ = self._connected()
             await pusher.settled()
-            if self._pusher is not pusher:
-                continue
-            if not self._dirty:
-                return
             async with self._step:
-                if self._ready:
-                    await self._bring(await self._take_dirty())
+                self._connected()
+                if not self._dirty:
+                    return
+                async with self._taken() as dirty:
+                    await self._bring(dirty)
 
     async def barrier(self, *, as_is: bool = False) -> Barrier:
         """Sends every change that was made before this call, and says what a run must find there.
@@ -648,7 +696,8 @@ class SyncEngine:
         self._connected()
         async with self._step:
             self._connected()
-            await self._bring(await self._take_dirty(rescan=True))
+            async with self._taken(rescan=True) as dirty:
+                await self._bring(dirty)
             pusher, _ = self._connected()
             if not as_is:
                 refuse_to_run_other_code(unsent(self.notes), self.host)

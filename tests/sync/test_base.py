@@ -26,6 +26,15 @@ def reopened(base: Base, path: Path) -> Base:
     return Base(path)
 
 
+def test_a_closed_base_opens_nothing_again(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.close()
+    with pytest.raises(ValueError, match="closed"):
+        base.reset("marker", "folder")
+    with pytest.raises(ValueError, match="closed"):
+        base.agree("a", AGREED)
+
+
 def test_what_was_agreed_is_there_after_a_restart(tmp_path: Path) -> None:
     base = Base(tmp_path / "journal")
     base.reset("marker", "~/project")
