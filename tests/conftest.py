@@ -7,6 +7,7 @@ and SIDECAR_SSH_CONFIG set to an ssh_config that reaches them.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -24,6 +25,13 @@ from tests.servers.programs import everything_is_required, need_program
 pytest_plugins = ["pytester"]
 
 OTHER_SYSTEM = "only on "
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has SIGINT ignored, and so had every program that
+    the tests start and end by it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _must_not_skip(report: Any) -> bool:

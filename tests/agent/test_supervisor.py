@@ -97,7 +97,7 @@ def test_who_talks_nonsense_is_dropped_and_the_job_goes_on(desk: Desk) -> None:
     ]
     for words in nonsense:
         with control.connect(record.socket, 5.0) as connection:
-            connection.settimeout(10.0)
+            connection.settimeout(30.0)
             connection.sendall(words)
             try:
                 while connection.recv(65536):
@@ -232,9 +232,9 @@ def test_a_socket_that_was_cleared_away_is_made_again(tmp_path: Path) -> None:
             os.unlink(path)
             until(lambda: os.path.lexists(path), "another socket")
             with control.connect(path, 5.0) as connection:
-                connection.settimeout(10.0)
+                connection.settimeout(30.0)
                 assert b"hello" in connection.recv(4096)
     finally:
         os.kill(records.read(spec.folder).process.pid, signal.SIGKILL)
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
     assert records.read(spec.folder).status == -9

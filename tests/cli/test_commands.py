@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sidecar
-from tests.hub.laptop import COMMAND, Laptop, until_gone
+from tests.hub.laptop import COMMAND, PATIENCE, Laptop, until_gone
 from tests.servers.box import Box
 
 
@@ -109,7 +109,7 @@ def test_status_shows_what_a_watching_sync_keeps(nearby: Laptop, embedded: Box) 
         pass
     assert (embedded.home / "model/b.py").read_text() == "y = 1\n"
     watching.send_signal(2)
-    assert watching.wait(10) == 0
+    assert watching.wait(PATIENCE) == 0
 
 
 def test_each_setting_is_shown_with_its_origin(nearby: Laptop) -> None:
@@ -187,7 +187,7 @@ def test_the_hub_is_not_ended_under_others_without_force(laptop: Laptop, nearby:
     assert laptop.hub_pid() == pid
     assert laptop.sidecar("hub", "stop", "--force").returncode == 0
     until_gone(pid)
-    assert serve.wait(10) == 1
+    assert serve.wait(PATIENCE) == 1
     assert "No hub is running" in laptop.sidecar("hub", "stop").stderr
 
 

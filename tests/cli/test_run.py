@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.laptop import COMMAND, Laptop
+from tests.hub.laptop import COMMAND, PATIENCE, Laptop
 from tests.servers.box import Box
 
 
@@ -92,7 +92,7 @@ def test_ctrl_c_goes_to_the_job(connected: Laptop) -> None:
     assert running.stdout.readline() == b"begun\n"
     running.send_signal(signal.SIGINT)
     assert running.stdout.read() == b"interrupted\n"
-    assert running.wait(10) == 0
+    assert running.wait(PATIENCE) == 0
 
 
 def test_a_killed_command_leaves_the_job_which_can_be_found_and_stopped(nearby: Laptop) -> None:
@@ -180,7 +180,7 @@ def test_a_reader_that_goes_ends_the_job(nearby: Laptop) -> None:
         assert running.stdout is not None
         assert os.read(running.stdout.fileno(), 100).startswith(b"yyy")
         running.stdout.close()
-        assert running.wait(20) == 141
+        assert running.wait(PATIENCE) == 141
     (job,) = json.loads(nearby.sidecar("jobs", "--json").stdout)
     assert job["state"] == "exited"
 
@@ -202,7 +202,7 @@ def test_a_cut_in_the_middle_of_a_run_loses_and_repeats_nothing(
         running.stdin.write(b"\n")
         running.stdin.flush()
     assert running.stdout.read() == b""
-    assert running.wait(20) == 0
+    assert running.wait(PATIENCE) == 0
 
 
 def test_a_killed_hub_is_said_and_the_job_lives_on(nearby: Laptop) -> None:
@@ -212,7 +212,7 @@ def test_a_killed_hub_is_said_and_the_job_lives_on(nearby: Laptop) -> None:
     assert running.stderr is not None
     running.stdout.readline()
     os.kill(nearby.hub_pid(), signal.SIGKILL)
-    assert running.wait(10) == 125
+    assert running.wait(PATIENCE) == 125
     assert b"The sidecar hub has gone" in running.stderr.read()
     assert nearby.sidecar("stop").returncode == 0
 

@@ -266,8 +266,11 @@ def test_whatever_came_of_the_adapter_ends_with_it(
         assert status == {"ended": 7, "eof": 0, "term": 247, "killed": -9}[way]
     if way == "killed":
         # Nobody was left to end the grandchildren; the adapter's own end is the launcher's cue.
-        for pid in processes_of(mark):
-            os.kill(pid, 9)
+        # One that was seen may have started another one meanwhile.
+        while left := processes_of(mark):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
     else:
         assert processes_of(mark) == []
 

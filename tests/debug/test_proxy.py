@@ -84,7 +84,7 @@ class Talk:
 
     async def end(self) -> None:
         await self.client.close()
-        await asyncio.wait_for(self.over, 10)
+        await asyncio.wait_for(self.over, 30)
         assert self._server is not None
         self._server.close()
 
@@ -100,7 +100,7 @@ async def talk() -> AsyncIterator[Talk]:
 async def test_what_the_remote_asks_of_the_editor_is_refused(talk: Talk, command: str) -> None:
     client = await talk.begin()
     talk.adapter.say(dap.request(command, {"args": ["rm", "-rf", "~"]}, seq=77))
-    await asyncio.wait_for(talk.adapter.news.wait(), 10)
+    await asyncio.wait_for(talk.adapter.news.wait(), 30)
     refusal = talk.adapter.heard[0]
     assert (refusal["request_seq"], refusal["success"]) == (77, False)
     await client.ask("threads")
@@ -140,7 +140,7 @@ async def test_however_the_adapter_ends_the_client_hears_it_and_every_request_is
     talk.adapter = AdapterThatNeverAnswers()
     client = await talk.begin()
     waiting = client.send("threads")
-    await asyncio.wait_for(talk.adapter.news.wait(), 10)
+    await asyncio.wait_for(talk.adapter.news.wait(), 30)
     talk.adapter.say(said)
     with pytest.raises(DapFailure, match=words or "over"):
         await client.answer(waiting)
@@ -148,7 +148,7 @@ async def test_however_the_adapter_ends_the_client_hears_it_and_every_request_is
     assert words in client.printed("important")
     await client.ask("disconnect")
     await client.close()
-    assert words in await asyncio.wait_for(talk.over, 10)
+    assert words in await asyncio.wait_for(talk.over, 30)
 
 
 @pytest.mark.parametrize("command", ["disconnect", "terminate"])
@@ -161,7 +161,7 @@ async def test_an_adapter_that_does_not_end_the_program_is_not_waited_for(
     await client.ask(command)
     await client.event("terminated")
     await client.close()
-    assert await asyncio.wait_for(talk.over, 10) == ""
+    assert await asyncio.wait_for(talk.over, 30) == ""
 
 
 async def test_requests_without_answers_are_bounded(
@@ -180,7 +180,7 @@ async def test_requests_without_answers_are_bounded(
 async def test_a_client_that_sends_garbage_is_let_go(talk: Talk) -> None:
     client = await talk.begin()
     client._writer.write(b"GET / HTTP/1.1\r\n\r\n")
-    assert "broke the connection" in await asyncio.wait_for(asyncio.shield(talk.over), 10)
+    assert "broke the connection" in await asyncio.wait_for(asyncio.shield(talk.over), 30)
     await client.ended()
 
 

@@ -16,7 +16,7 @@ from sidecar import api
 from sidecar.hub.control import MAX_HELLO, ControlServer
 from sidecar.hub.ownership import HubIsOwned, Ownership, acquire
 
-PATIENCE = 5
+PATIENCE = 20
 
 
 @pytest.fixture

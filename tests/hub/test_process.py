@@ -147,7 +147,7 @@ class OlderHub:
                 return
 
     def wait(self) -> None:
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
 
 

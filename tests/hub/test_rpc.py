@@ -15,7 +15,7 @@ from sidecar.errors import SyncError
 from sidecar.hub import framing, rpc
 from sidecar.hub.rpc import Peer, RpcError
 
-PATIENCE = 5
+PATIENCE = 20
 
 
 class Wire:

@@ -28,7 +28,7 @@ async def test_the_end_of_the_editor_is_seen(
         assert not watching.done()
         editor.kill()
         editor.wait()
-        await asyncio.wait_for(watching, 5)
+        await asyncio.wait_for(watching, 30)
 
 
 async def test_a_process_that_cannot_be_seen_from_here_counts_as_living() -> None:

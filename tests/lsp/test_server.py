@@ -12,7 +12,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.hub.laptop import Laptop, until_gone
+from tests.hub.laptop import PATIENCE, Laptop, until_gone
 from tests.lsp.editor import Editor
 from tests.servers.box import Box
 
@@ -122,6 +122,14 @@ async def test_only_the_settings_that_a_person_was_shown_become_trusted(
     assert not left.trusted
     assert ["touch x" in one for one in left.asks] == [True]
     assert editor.asked == []
+
+
+async def test_an_editor_is_told_to_ask_for_lenses_again_when_the_project_is_open(
+    nearby: Laptop, editor: Editor
+) -> None:
+    nearby.write("train.py", 'if __name__ == "__main__":\n    print(1)\n')
+    await editor.start()
+    await editor.wait(types.WORKSPACE_CODE_LENS_REFRESH)
 
 
 async def test_a_wrong_configuration_is_said_by_file_and_key(
@@ -252,7 +260,7 @@ def test_it_ends_when_stdout_is_closed(laptop: Laptop) -> None:
     while not hub:
         hub = laptop.hub_pid()
     serve.stdout.close()
-    assert serve.wait(10) == 1
+    assert serve.wait(PATIENCE) == 1
     until_gone(hub)
 
 

@@ -37,7 +37,7 @@ class Connection:
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
+            await asyncio.wait_for(self._changed.wait(), 30)
 
     @contextlib.asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -99,12 +99,12 @@ async def test_a_write_that_fails_is_told_once_and_to_all_who_come() -> None:
     connection.error = Disconnected("The connection is gone")
     async with connection.sender() as sender:
         sender.put(messages.Ping(1))
-        error = await asyncio.wait_for(connection.failure, 10)
+        error = await asyncio.wait_for(connection.failure, 30)
         assert error.what == "The connection is gone"
         sender.end(error)
         with pytest.raises(Disconnected):
             sender.put(messages.Ping(2))
-        await asyncio.wait_for(sender.flush(), 10)
+        await asyncio.wait_for(sender.flush(), 30)
 
 
 async def test_those_who_wait_for_room_hear_of_the_end() -> None:

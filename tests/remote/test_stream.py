@@ -83,7 +83,7 @@ async def test_a_writer_waits_for_a_child_that_does_not_read(agent: AgentConnect
     assert not done
     stream.close()
     with pytest.raises(SidecarError):
-        await asyncio.wait_for(writing, 10)
+        await asyncio.wait_for(writing, 30)
 
 
 async def test_stderr_that_nobody_reads_blocks_nothing_and_its_end_is_kept(
@@ -115,7 +115,7 @@ async def test_a_stream_may_be_closed_twice_and_waited_for(agent: AgentConnectio
     await asyncio.sleep(0)
     stream.close()
     stream.close()
-    assert await asyncio.wait_for(waiting, 10) == -1
+    assert await asyncio.wait_for(waiting, 30) == -1
 
 
 async def test_a_connection_there_is_a_stream_here(agent: AgentConnection) -> None:
@@ -149,7 +149,7 @@ async def test_what_was_written_before_closing_still_arrives(agent: AgentConnect
         stream = await agent.open_stream(lambda n: m.Connect(n, "127.0.0.1", port))
         await stream.write(bytes(100_000))
         stream.close()
-        assert len(await asyncio.wait_for(received, 10)) == 100_000
+        assert len(await asyncio.wait_for(received, 30)) == 100_000
 
 
 async def test_a_refused_connection_is_an_error(agent: AgentConnection) -> None:

@@ -22,11 +22,11 @@ class LoopThread:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
-    def call(self, work: Coroutine[Any, Any, T], timeout: float = 20) -> T:
+    def call(self, work: Coroutine[Any, Any, T], timeout: float = 30) -> T:
         """Its result; never called from the loop's own thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    def do(self, work: Callable[[], T], timeout: float = 20) -> T:
+    def do(self, work: Callable[[], T], timeout: float = 30) -> T:
         """Runs a plain function on the loop's thread."""
 
         async def run() -> T:

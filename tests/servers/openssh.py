@@ -106,7 +106,7 @@ class Sshd:
 
     def _listens(self, child: subprocess.Popen[bytes]) -> bool:
         """sshd tells nobody when it is ready, so its port is tried until it answers."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while child.poll() is None and time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

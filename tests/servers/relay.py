@@ -35,7 +35,7 @@ class Relay:
         """Connections that are up now."""
         return len(self._links)
 
-    def wait_empty(self, timeout: float = 10) -> None:
+    def wait_empty(self, timeout: float = 30) -> None:
         """Until no connection is up."""
         self._thread.call(self._empty.wait(), timeout)
 

@@ -21,7 +21,7 @@ def ssh(box: Box, *arguments: str, alias: str = "") -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=20,
+        timeout=30,
     )
 
 
@@ -47,7 +47,7 @@ def test_a_cut_is_seen_by_the_client(embedded: EmbeddedBox) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"up\n"
         embedded.cut()
-        assert child.wait(10) == 255
+        assert child.wait(30) == 255
 
 
 def test_the_user_of_a_test_is_nobody_real(isolated: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ async def test_a_command_whose_output_nobody_reads_can_be_closed(transport: Tran
     process = await transport.start("head -c 20000000 /dev/zero; cat")
     assert await process.read(1)
     process.close()
-    await asyncio.wait_for(process.wait(), 10)
+    await asyncio.wait_for(process.wait(), 30)
 
 
 async def test_a_command_is_no_option(transport: Transport) -> None:
@@ -179,9 +179,9 @@ async def test_a_cut_is_told_to_everybody(box: Box, transport: Transport) -> Non
     box.cut()
     for task in (reading, waiting):
         with pytest.raises(Disconnected) as caught:
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 30)
         assert "box" in caught.value.what
-    assert await asyncio.wait_for(watching, 10)
+    assert await asyncio.wait_for(watching, 30)
     with pytest.raises(Disconnected):
         await process.write(b"x")
     with pytest.raises(Disconnected):
@@ -195,7 +195,7 @@ async def test_what_came_before_a_cut_is_read_first(box: Box, transport: Transpo
     process = await transport.start("printf first; cat")
     assert await read_exactly(process, 1) == b"f"
     box.cut()
-    await asyncio.wait_for(transport.closed(), 10)
+    await asyncio.wait_for(transport.closed(), 30)
     assert await read_exactly(process, 4) == b"irst"
     with pytest.raises(Disconnected):
         await process.read()
@@ -212,13 +212,13 @@ async def test_a_command_there_learns_of_a_cut(box: Box, transport_of: Dialled, 
     box.cut()
     watch = "until [ -e learnt ]; do sleep 0.02; done; echo learnt"
     watching = await (await transport_of(box)).start(watch)
-    assert await asyncio.wait_for(read_exactly(watching, 7), 10) == b"learnt\n"
+    assert await asyncio.wait_for(read_exactly(watching, 7), 30) == b"learnt\n"
 
 
 async def test_closing_ends_every_command(box: Box) -> None:
     made = await dial(box.alias, Nobody(), transport=box.transport)
     process = await made.start("cat")
-    await asyncio.wait_for(made.close(), 10)
+    await asyncio.wait_for(made.close(), 30)
     assert await asyncio.wait_for(made.closed(), 1)
     with pytest.raises(Disconnected):
         await process.read()
@@ -230,7 +230,7 @@ async def test_a_dial_can_be_cancelled_and_leaves_nothing(box: Box) -> None:
     arrived = asyncio.Event()
     box.line.on_accept = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
     dialling = asyncio.create_task(dial(box.alias, Nobody(), transport=box.transport))
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), 30)
     dialling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dialling
@@ -245,7 +245,7 @@ async def test_a_silent_peer_is_noticed(box: Box) -> None:
     box.line.stall()
     with pytest.raises(Disconnected):
         await asyncio.wait_for(process.read(), 15)
-    await asyncio.wait_for(made.close(), 10)
+    await asyncio.wait_for(made.close(), 30)
 
 
 async def test_a_signal_gives_the_status_of_a_shell(embedded: Box, transport_of: Dialled) -> None:

@@ -1,8 +1,9 @@
+import contextlib
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from sidecar.core import identity
 from sidecar.sync.ignore import Decision, Rules
@@ -56,14 +57,32 @@ def test_what_is_neither_file_nor_folder_nor_link_is_said(tmp_path: Path) -> Non
     assert not found.hidden("d/s")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_hides_what_is_in_it(tmp_path: Path) -> None:
-    make(tmp_path, "closed/f", "open/f")
-    (tmp_path / "closed").chmod(0)
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything, so it is somebody else meanwhile."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(NOBODY)
     try:
-        found = scan(tmp_path, Rules.load(tmp_path))
+        yield
     finally:
-        (tmp_path / "closed").chmod(0o700)
+        os.seteuid(was)
+
+
+def test_a_folder_that_may_not_be_read_hides_what_is_in_it() -> None:
+    # pytest's own temporary folders are closed to others.
+    with tempfile.TemporaryDirectory(prefix="sc-") as folder:
+        root = Path(folder)
+        make(root, "closed/f", "open/f")
+        (root / "closed").chmod(0)
+        root.chmod(0o755)
+        rules = Rules.load(root)
+        with without_privileges():
+            found = scan(root, rules)
+        (root / "closed").chmod(0o700)
     assert found.problems == [Problem("closed", "Permission denied", True)]
     assert found.hidden("closed/f")
     assert not found.hidden("open/f")
