@@ -21,6 +21,7 @@ from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
 from sidecar.hub.registry import Registry, local_paths
 from sidecar.hub.runs import Runs
+from sidecar.hub.sessions import Session
 
 Method = Callable[[Client, Any], Awaitable[api.Message]]
 
@@ -81,8 +82,8 @@ class Service:
         sessions = self._registry.of_path(os.path.dirname(path))
         return sessions[0].name if sessions else ""
 
-    async def open_unasked(self, client: Client, path: str) -> None:
-        """An editor shows something of a project: open it, connect if that asks nobody anything.
+    async def open_unasked(self, client: Client, path: str) -> Session:
+        """An editor shows something of a project: open it. Nothing is dialled yet.
 
         Raises:
             SidecarError: it cannot be, until a person does something; the client has been told
@@ -94,6 +95,14 @@ class Service:
             client.health(_unopened(str(self._registry.project(client, path).spelled), error))
             raise
         client.health(session.health())
+        return session
+
+    async def connect_unasked(self, session: Session) -> None:
+        """Connects, if that asks nobody anything, and brings both sides together.
+
+        Raises:
+            SidecarError: why not; the session's health says it too.
+        """
         with session.speaking():
             await session.ready(unasked=True)
 

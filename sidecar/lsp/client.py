@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from pygls import uris
 
 from sidecar import api
 from sidecar.hub.client import Client
-from sidecar.hub.rpc import Peer
+from sidecar.hub.rpc import Peer, RpcError
 from sidecar.lsp.diagnostics import Board
 from sidecar.lsp.progress import Bar
 from sidecar.questions import Choice
@@ -39,6 +40,7 @@ class LspClient(Client):
         self._unsaved: set[str] = set()
         self._bars: dict[tuple[str, str], Bar] = {}
         self._shows_progress = False
+        self._refreshes_lenses = False
         self._lines: dict[tuple[str, str], str] = {}
         """Unfinished lines of output, for clients that get it as log messages."""
 
@@ -58,6 +60,9 @@ class LspClient(Client):
         self.folders = _folders(params)
         window = params.capabilities.window
         self._shows_progress = bool(window and window.work_done_progress)
+        workspace = params.capabilities.workspace
+        code_lens = workspace.code_lens if workspace else None
+        self._refreshes_lenses = bool(code_lens and code_lens.refresh_support)
         declared = _declared(params.initialization_options) or _declared(
             params.capabilities.experimental
         )
@@ -108,6 +113,14 @@ class LspClient(Client):
 
     def notes(self, root: str, notes: list[api.PathNote]) -> None:
         self.board.notes(root, notes)
+
+    async def refresh_lenses(self) -> None:
+        """Lenses that were asked for before the project was open were none."""
+        if self._refreshes_lenses:
+            with contextlib.suppress(RpcError):  # it has them at the next change of the file
+                await self.peer.request_or_none(
+                    "workspace/codeLens/refresh", api.Empty(), api.Empty
+                )
 
     def run_begins(self) -> None:
         self.board.traceback(None)

@@ -247,7 +247,9 @@ class Connection:
 
     async def _open(self, path: str) -> None:
         try:
-            await self.service.open_unasked(self.client, path)
+            session = await self.service.open_unasked(self.client, path)
+            self._spawn(asyncio.create_task(self.client.refresh_lenses(), name="lenses"))
+            await self.service.connect_unasked(session)
         except SidecarError as error:
             # A state that `status` shows; nobody did anything that a pop-up would answer.
             self.client.show(str(error), "log")

@@ -51,6 +51,9 @@ class Editor:
         for method in TOLD:
             self.client.feature(method)(self._taker(method))
         self.client.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)(lambda params: None)
+        self.client.feature(types.WORKSPACE_CODE_LENS_REFRESH)(
+            self._taker(types.WORKSPACE_CODE_LENS_REFRESH)
+        )
         self.client.feature(types.WINDOW_SHOW_MESSAGE_REQUEST)(lambda params: self._choose(params))
 
     def _taker(self, method: str) -> Callable[[Any], None]:
@@ -88,7 +91,12 @@ class Editor:
             self.client.initialize_async(
                 types.InitializeParams(
                     capabilities=types.ClientCapabilities(
-                        window=types.WindowClientCapabilities(work_done_progress=True)
+                        window=types.WindowClientCapabilities(work_done_progress=True),
+                        workspace=types.WorkspaceClientCapabilities(
+                            code_lens=types.CodeLensWorkspaceClientCapabilities(
+                                refresh_support=True
+                            )
+                        ),
                     ),
                     process_id=process_id,
                     workspace_folders=[
