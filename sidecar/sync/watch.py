@@ -242,15 +242,21 @@ class Watcher:
 async def _readable(descriptor: int, timeout: float) -> bool:
     """Waits until a descriptor has something to read; whether it has."""
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(descriptor, ready.set)
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def tell(readable: bool) -> None:
+        if not answer.done():
+            answer.set_result(readable)
+
+    # Not asyncio.wait_for: before Python 3.12 it forgets that it was cancelled where the answer
+    # comes in the same moment, and then nobody ends the watch.
+    loop.add_reader(descriptor, tell, True)
+    late = loop.call_later(timeout, tell, False)
     try:
-        await asyncio.wait_for(ready.wait(), timeout)
-    except asyncio.TimeoutError:
-        return False
+        return await answer
     finally:
+        late.cancel()
         loop.remove_reader(descriptor)
-    return True
 
 
 async def _in_thread(function: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:

@@ -310,3 +310,21 @@ async def test_without_watches_left_the_watch_says_so(
         assert "inotify watches" in reader.watcher.missing
         (tmp_path / "f").write_text("x")
         await reader.told("f")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes that a loop can watch")
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_watch_that_is_ended_when_something_happens_ends(turns: int) -> None:
+    reading, writing = os.pipe()
+    try:
+        waiting = asyncio.create_task(watch._readable(reading, DEADLINE))
+        await asyncio.sleep(0)
+        os.write(writing, b"x")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+    finally:
+        os.close(reading)
+        os.close(writing)
