@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -178,13 +179,13 @@ class DebugSession:
             self._stop_listening()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Somebody connected. The first who speaks the protocol is the client; browsers and
-        others who try ports hear nothing."""
+        """Somebody connected. The first of our own user who speaks the protocol is the client;
+        browsers and others who try ports hear nothing."""
         task = asyncio.current_task()
         assert task is not None
         client = None
         try:
-            if len(self._strangers) < STRANGERS:
+            if _is_ours(writer) and len(self._strangers) < STRANGERS:
                 self._strangers.add(task)
                 client = await asyncio.wait_for(_hello(reader, writer), HELLO_SECONDS)
         except (asyncio.TimeoutError, dap.DapError, OSError) as error:
@@ -274,6 +275,20 @@ class _Client:
         first: list[Message],
     ) -> None:
         self.reader, self.writer, self.decoder, self.first = reader, writer, decoder, first
+
+
+def _is_ours(writer: asyncio.StreamWriter) -> bool:
+    """Whether who connected is our own user, as far as this system tells. Whoever speaks the
+    protocol first may run code there in our name, and all users of this machine reach the port."""
+    if not os.access(guard.TABLES[0], os.R_OK):
+        return True
+    peer = writer.get_extra_info("peername")
+    try:
+        return bool(peer) and os.geteuid() == guard.peer_owner(
+            writer.get_extra_info("socket"), peer
+        )
+    except OSError:
+        return False  # it has gone already
 
 
 async def _hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Client | None:

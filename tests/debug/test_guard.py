@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -216,6 +217,20 @@ def test_another_user_is_closed_before_the_next_of_ours_is_served(
         serving.join(30)
         assert accepted[0].getpeername() == client.getsockname()
         accepted[0].close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
+async def test_a_second_user_of_this_machine_gets_nowhere_at_the_port_here(bench: Bench) -> None:
+    session = await bench.start()
+    program = STRANGERS_PROGRAM.format(uid=STRANGER)
+    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+    argv = [python, "-c", program, "127.0.0.1", str(session.port)]
+    done = await asyncio.to_thread(
+        subprocess.run, argv, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout == f"nothing {STRANGER}\n", done.stderr
+    async with DapClient.connected(session.port) as client:
+        await client.ask("initialize", adapterID="python")
 
 
 # --- nothing left behind ---------------------------------------------------------------------
