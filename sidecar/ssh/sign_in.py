@@ -157,7 +157,9 @@ class SignIn(asyncssh.SSHClient):
             return []
         answers: list[str] = []
         for prompt, echo in prompts:
-            text = f"{said}\n{prompt}" if said and not answers else prompt
+            text = self._attributed(_clean(prompt, keep_end=True))
+            if said and not answers:
+                text = f"{said}\n{text}"
             answer = await self._ask(text, echo=echo)
             if answer is None:
                 return None
@@ -217,7 +219,7 @@ class SignIn(asyncssh.SSHClient):
     async def _ask(self, prompt: str, *, echo: bool = False) -> str | None:
         """One secret from the person; None ends the sign-in."""
         problem, self._problem = self._problem, ""
-        question = Secret(self._hop.name, _clean(prompt, keep_end=True), echo, problem)
+        question = Secret(self._hop.name, prompt, echo, problem)
         self.asked = True
         self._questions += 1
         try:
@@ -233,6 +235,13 @@ class SignIn(asyncssh.SSHClient):
                 "cancelled",
             )
         return answer
+
+    def _attributed(self, prompt: str) -> str:
+        """The host's own words, with its name right before the place where the answer is typed:
+        it may ask for the passphrase of a key in the very words that we use for that, and what
+        is typed goes to the host. OpenSSH does the same since 8.4."""
+        before, newline, last = prompt.rpartition("\n")
+        return f"{before}{newline}({self._hop.user}@{self._hop.host}) {last}"
 
     async def _passphrase(self, file: str, problem: str) -> str | None:
         if self._hop.batch or self._refused is not None:

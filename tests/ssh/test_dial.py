@@ -431,12 +431,25 @@ async def test_codes_are_asked_prompt_by_prompt(new_box: NewBox, connect: Connec
     new_box(codes={"Password: ": "hunter2", "Verification code: ": "123456"}, key=False)
     person = Scripted(["hunter2", "000000", "hunter2", "123456"])
     transport = await connect(person=person)
-    assert [question.prompt for question in person.secrets] == [
+    assert [question.prompt.partition(") ")[2] for question in person.secrets] == [
         "Password: ",
         "Verification code: ",
     ] * 2
     assert [bool(question.problem) for question in person.secrets] == [False, False, True, False]
     assert transport.asked
+
+
+async def test_what_a_host_asks_is_never_taken_for_a_question_of_ours(
+    new_box: NewBox, connect: Connect
+) -> None:
+    ours = "Enter passphrase for key '/home/me/.ssh/id_ed25519': "
+    new_box(codes={ours: "a", f"Welcome\n{ours}": "b", "x" * 5000: "c"}, key=False)
+    person = Scripted(["a", "b", "c"])
+    await connect(person=person)
+    for question in person.secrets:
+        last = question.prompt.rpartition("\n")[2]
+        assert re.match(r"\(\S+@127\.0\.0\.1\) ", last), question.prompt
+        assert len(last) < 4200
 
 
 async def test_a_message_without_a_question_is_shown(new_box: NewBox, connect: Connect) -> None:
@@ -506,7 +519,7 @@ def account(
     ("account", "prompt"),
     [
         (["PasswordAuthentication yes"], "tester@127.0.0.1's password: "),
-        (["KbdInteractiveAuthentication yes"], "Password: "),
+        (["KbdInteractiveAuthentication yes"], "(tester@127.0.0.1) Password: "),
     ],
     indirect=["account"],
     ids=["password", "keyboard-interactive"],
