@@ -18,6 +18,8 @@ from sidecar.ssh.codes import connect_error
 _SCHEME = "ssh://"
 _PORT_AT_END = re.compile(r"^[^:]+:\d+$")
 
+_OF_SHELLS = "'`\";&<>|(){}"
+
 # Options of ssh that change nothing for a jump: quiet, verbose, without terminal, X11 or agent.
 _IDLE_LETTERS = frozenset("qvTxanN")
 
@@ -151,6 +153,14 @@ def _checked(text: str, destination: Destination) -> Destination:
     _refuse_options(destination.user)
     if any(character.isspace() or not character.isprintable() for character in text):
         raise _bad(text, "it has spaces or control characters")
+    # Both may become part of a ProxyCommand, by %r and %h, and a shell reads that. The same
+    # characters are refused by OpenSSH since 9.6, which the ssh here may be older than.
+    if set(destination.name) & {*_OF_SHELLS, "$", "\\"}:
+        raise _bad(text, "its host has a character that a shell would act upon")
+    if set(destination.user) & set(_OF_SHELLS) or destination.user.endswith("\\"):
+        raise _bad(text, "its user has a character that a shell would act upon")
+    if any(c.isspace() or not c.isprintable() for c in destination.user):
+        raise _bad(text, "its user has spaces or control characters")
     return destination
 
 

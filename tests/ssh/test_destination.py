@@ -16,6 +16,7 @@ from sidecar.ssh.destination import (
     [
         ("gpu1", Destination("gpu1"), "gpu1"),
         ("me@gpu1", Destination("gpu1", "me"), "me@gpu1"),
+        ("CORP\\me$@gpu1", Destination("gpu1", "CORP\\me$"), "CORP\\me$@gpu1"),
         ("me@corp@gpu1", Destination("gpu1", "me@corp"), "me@corp@gpu1"),
         ("ssh://gpu1", Destination("gpu1"), "gpu1"),
         ("ssh://me@gpu1:2222", Destination("gpu1", "me", 2222), "ssh://me@gpu1:2222"),
@@ -37,6 +38,11 @@ def test_a_destination_is_read_and_written_as_ssh_does(
     [
         "",
         "-oProxyCommand=x",
+        "me;touch${IFS}x@gpu1",
+        "ssh://me%60x%60@gpu1:22",
+        "ssh://me%0ax@gpu1:22",
+        "$HOME",
+        "gpu1|x",
         "ssh://-oProxyCommand=x",
         "-l@host",
         "me@-host",
