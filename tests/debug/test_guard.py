@@ -158,18 +158,24 @@ import os, socket, sys
 os.setgid({uid}); os.setuid({uid})
 message = b'Content-Length: 75\\r\\n\\r\\n' + (
     b'{{"seq": 1, "type": "request", "command": "initialize", "arguments": {{}}}}').ljust(75)
+tried = 0
 for port in sys.argv[2:]:
     for gone in (False, True):
-        with socket.create_connection((sys.argv[1], int(port)), 10) as client:
-            client.sendall(message)
-            if gone:
-                continue
+        try:
+            client = socket.create_connection((sys.argv[1], int(port)), 30)
+        except ConnectionRefusedError:
+            continue  # debugpy closes some of its ports when it needs them no more
+        with client:
             try:
+                client.sendall(message)
+                if gone:
+                    continue
                 got = client.recv(100)
-            except ConnectionResetError:
+            except (ConnectionResetError, BrokenPipeError):
                 got = b''
             assert got == b'', got
-print('nothing', os.getuid())
+            tried += 1
+print(os.getuid(), 'was heard nowhere' if tried else 'found no port')
 """
 
 
@@ -186,7 +192,7 @@ async def test_a_second_user_gets_nowhere_at_any_port_of_a_session(bench: Bench)
         program = STRANGERS_PROGRAM.format(uid=STRANGER)
         argv = [python, "-c", program, "127.0.0.1", *(str(port) for _, port in ports)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-        assert done.stdout == f"nothing {STRANGER}\n", done.stderr
+        assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
         # The session has not noticed.
         frames = await client.stack()
         assert (await client.variables(frames[0]))["row"] == "1"
@@ -211,7 +217,7 @@ def test_another_user_is_closed_before_the_next_of_ours_is_served(
     python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
     argv = [python, "-c", program, "127.0.0.1", str(port), str(port)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-    assert done.stdout == f"nothing {STRANGER}\n", done.stderr
+    assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
     assert not accepted
     with socket.create_connection(listener.getsockname()) as client:
         serving.join(30)
@@ -228,7 +234,7 @@ async def test_a_second_user_of_this_machine_gets_nowhere_at_the_port_here(bench
     done = await asyncio.to_thread(
         subprocess.run, argv, capture_output=True, text=True, timeout=30, check=False
     )
-    assert done.stdout == f"nothing {STRANGER}\n", done.stderr
+    assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
     async with DapClient.connected(session.port) as client:
         await client.ask("initialize", adapterID="python")
 
