@@ -101,7 +101,7 @@ def _entry(row: object) -> Entry:
             isinstance(fields, list)
             and len(fields) == 6
             and fields[0] in (FILE, DIRECTORY, SYMLINK, OTHER)
-            and all(type(value) is int for value in fields[1:])
+            and all(type(value) is int and _LOW <= value < _HIGH for value in fields[1:])
         ):
             return path, Identity(*fields)
     raise PackError("an entry is malformed: %.80r" % (row,))
@@ -120,6 +120,8 @@ def _is_name(value: object) -> bool:
 
 PART_LIMIT = 256 << 10
 """Bytes of JSON in one part of a long list: at most a quarter of a frame, whatever the names."""
+
+_LOW, _HIGH = -(1 << 63), 1 << 64
 
 _FIELDS_LIMIT = 128
 """What an entry's numbers and punctuation take at most: five numbers of 64 bits."""

@@ -644,7 +644,9 @@ Check = Callable[[Any], Any]
 
 def _checker(hint: Any) -> Check:
     """A function that returns a decoded JSON value as the annotated type, or raises."""
-    if hint in (int, str, bool, bytes):
+    if hint is int:
+        return _number
+    if hint in (str, bool, bytes):
         return lambda value: _exactly(hint, value)
     if hasattr(hint, "_fields"):
         checks = [_checker(inner) for inner in get_type_hints(hint).values()]
@@ -666,6 +668,13 @@ def _checker(hint: Any) -> Check:
 
 def _exactly(kind: Any, value: Any) -> Any:
     if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> int:
+    """Of 64 bits, as all that we count: others cannot be told to an editor, nor given to a file."""
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 64:
         raise TypeError
     return value
 

@@ -43,6 +43,10 @@ START_PATIENCE = 60.0
 
 CLOSE_PATIENCE = 2.0
 
+MOST_WAITING = 64 << 20
+"""Bytes of one answer in parts that whoever asked has not taken yet. Those of bulk are held back by
+not being acknowledged; the others are small, and two million paths' worth of them fit."""
+
 Handler = Callable[[Any], None]
 
 
@@ -408,10 +412,14 @@ class _Parts:
 
     def __init__(self) -> None:
         self._queue: deque[tuple[frames.Frame, Message]] = deque()
+        self._size = 0
         self._error: SidecarError | None = None
         self._changed = asyncio.Event()
 
     def put(self, frame: frames.Frame, message: Message) -> None:
+        self._size += frame.size
+        if self._size > MOST_WAITING:
+            raise messages.MessageError(f"over {MOST_WAITING} bytes of one answer wait")
         self._queue.append((frame, message))
         self._changed.set()
 
@@ -425,7 +433,9 @@ class _Parts:
                 raise _again(self._error)
             self._changed.clear()
             await self._changed.wait()
-        return self._queue.popleft()
+        frame, message = self._queue.popleft()
+        self._size -= frame.size
+        return frame, message
 
     def left(self) -> tuple[tuple[frames.Frame, Message], ...]:
         return tuple(self._queue)

@@ -49,7 +49,7 @@ class Hello(NamedTuple):
     @property
     def version_info(self) -> tuple[int, ...]:
         """Of its interpreter, for comparing."""
-        return tuple(int(part) for part in self.python.split(".") if part.isdigit())
+        return tuple(int(part) for part in self.python.split(".") if part.isdecimal())
 
     @property
     def protocol(self) -> tuple[int, int]:

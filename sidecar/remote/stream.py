@@ -129,6 +129,9 @@ class Stream:
     # What the connection tells.
 
     def received(self, message: messages.Data | messages.Eof | messages.Window) -> None:
+        """Raises:
+        messages.MessageError: more came than the window allows, which only a broken peer sends.
+        """
         if isinstance(message, messages.Window):
             self._window += message.bytes
         elif isinstance(message, messages.Data) and message.channel == 2:
@@ -137,6 +140,8 @@ class Stream:
             self._consume(len(message.body))
         elif isinstance(message, messages.Data):
             self._output += message.body
+            if len(self._output) > 2 * messages.STREAM_WINDOW:
+                raise messages.MessageError("more came on a stream than its window allows")
         elif message.channel == 2:
             self._errors_ended = True
         else:

@@ -18,7 +18,7 @@ any_text = st.text(st.characters(), max_size=20)  # lone surrogates too: names t
 def values(hint: Any) -> st.SearchStrategy[Any]:
     """Values that a field with that annotation may have."""
     simple: dict[Any, st.SearchStrategy[Any]] = {
-        int: st.integers(-(1 << 63), 1 << 64),
+        int: st.integers(-(1 << 63), (1 << 64) - 1),
         str: any_text,
         bool: st.booleans(),
         bytes: st.binary(max_size=100),
@@ -126,6 +126,8 @@ def test_wrong_fields_give_a_message_or_our_error(kind: type[Any], fields: list[
         (b'["Ping","1"]', b"", "Ping.id has a wrong value"),
         (b'["Ping",true]', b"", "Ping.id has a wrong value"),
         (b'["Ping",1.0]', b"", "Ping.id has a wrong value"),
+        (b'["Ping",18446744073709551616]', b"", "Ping.id has a wrong value"),
+        (b'["Taken","a",-9223372036854775809]', b"", "Taken.offset has a wrong value"),
         (b'["Ping",1]', b"x", "Ping has no body"),
         (b'["Forget",1,1,["a",2]]', b"", "Forget.paths has a wrong value"),
         (b'["Spawn",1,[],{"a":1},""]', b"", "Spawn.env has a wrong value"),

@@ -64,6 +64,17 @@ class AgentThatSaysNothingMore(ScriptedPeer):
     script = "hello(); sys.stdin.buffer.read()"
 
 
+class AgentThatKnowsNoWindow(ScriptedPeer):
+    """It opens whatever stream is asked for, and sends on without being asked."""
+
+    script = """
+hello()
+while True:
+    for number in range(1, 10):
+        write(frame(m.Connected(number, 1)) + frame(m.Data(number, 1, bytes(32768)), 2))
+"""
+
+
 class AgentOfAnotherVersion(ScriptedPeer):
     script = "hello(99); sys.stdin.buffer.read()"
 

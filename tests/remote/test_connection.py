@@ -21,6 +21,7 @@ from tests.remote.peers import (
     AgentThatAcknowledgesTooMuch,
     AgentThatClosesItsInputAndCrashes,
     AgentThatDiesMidFrame,
+    AgentThatKnowsNoWindow,
     AgentThatReadsNothing,
     AgentThatSaysNothingMore,
     AgentThatTalksGarbage,
@@ -227,6 +228,17 @@ async def test_what_is_not_the_protocol_ends_the_link_with_a_clear_error(
     error = await asyncio.wait_for(agent.closed(), 30)
     assert isinstance(error, RemoteError)
     assert error.code == "protocol"
+    await agent.close()
+    await transport.close()
+
+
+async def test_a_stream_does_not_grow_beyond_its_window(tmp_path: Path) -> None:
+    agent = await AgentConnection.start(transport := AgentThatKnowsNoWindow(tmp_path))
+    stream = await agent.open_stream(lambda n: m.Connect(n, "localhost", 1))
+    error = await asyncio.wait_for(agent.closed(), 30)
+    assert error.code == "protocol"
+    assert "window" in error.why
+    stream.close()
     await agent.close()
     await transport.close()
 
