@@ -86,6 +86,10 @@ class Base:
         """Digests of contents that were on their way to that path and never agreed on."""
         return frozenset(self._intents.get(path, ()))
 
+    def unanswered(self) -> list[str]:
+        """Paths that both sides never agreed on, for which something was on its way."""
+        return [path for path in self._intents if path not in self._entries]
+
     # --- writing; each call is one line, on its way to the disk when the call returns
 
     def agree(self, path: str, agreed: Agreed) -> None:

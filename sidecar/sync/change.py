@@ -15,13 +15,15 @@ class Change:
         local: the identity here of what is sent. Unknown, if another write may hide behind the
             same times: then the next look reads again.
         answered: whether it was made; cancelled where the connection went away.
+        taken_back: the file changed while it went up, so that the refusal is our own doing.
     """
 
-    __slots__ = ("answered", "bytes_sent", "local", "node", "path", "seq")
+    __slots__ = ("answered", "bytes_sent", "local", "node", "path", "seq", "taken_back")
 
     def __init__(self, seq: int, path: str, content: Content | None) -> None:
         self.seq, self.path = seq, path
         self.node = content.node if content else None
         self.local = content.identity if content and not content.fresh else None
         self.bytes_sent = 0
+        self.taken_back = False
         self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

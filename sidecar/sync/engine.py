@@ -21,7 +21,7 @@ from pathlib import Path
 from sidecar import api
 from sidecar.config import model
 from sidecar.core import delta, messages, paths, reconcile, tree
-from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
+from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
@@ -129,6 +129,11 @@ class SyncEngine:
         return len(self._dirty) + (self._pusher.waiting if self._pusher else 0)
 
     @property
+    def stepping(self) -> bool:
+        """A step is under way: what it looks at is queued no more, and not sent yet."""
+        return self._step.locked()
+
+    @property
     def files(self) -> int:
         """Paths that both sides agree on."""
         return len(self._base.entries)
@@ -200,6 +205,7 @@ class SyncEngine:
                 opened, found = await self._look(there, prefer)
                 if self._base.marker and self._base.marker == opened.marker:
                     await there.manage()
+                    await self._ask_about_the_unanswered(there, found)
                 else:
                     prefer = await self._meet(there, opened, found, prefer)
                 self._refuse_to_go_on_over(there)
@@ -240,7 +246,7 @@ class SyncEngine:
                 self._there, before = there, self._there
                 try:
                     here = await self._look_here(self._differing(found) | set(there.differing))
-                    return _lines(self._plan(here, await there.read(here), prefer))
+                    return _lines(self._plan(here, await there.nodes(here), prefer))
                 finally:
                     self._there = before if self._there is there else None
             if not opened.entries:
@@ -292,6 +298,17 @@ class SyncEngine:
         await there.manage()
         there.differing.update(comparison.different)
         return prefer
+
+    async def _ask_about_the_unanswered(self, there: There, found: Scan) -> None:
+        """New files that were sent when the connection went may be there, although they are gone
+        here since and base never knew them."""
+        unanswered = self._base.unanswered()
+        landed = await there.lookup(unanswered)
+        self._refuse_to_go_on_over(there)
+        there.differing.update(landed)
+        for path in unanswered:
+            if path not in landed and path not in found.entries:
+                self._base.drop(path)
 
     def _refuse_to_go_on_over(self, there: There) -> None:
         """Raises Disconnected where its connection went away while somebody was asked."""
@@ -401,14 +418,14 @@ class SyncEngine:
         here = await self._look_here(dirty)
         if patient:
             here = {path: read for path, read in here.items() if not self._in_writing(path, read)}
-        found = await self._other_side.read(here)
+        found = await self._other_side.nodes(here)
         self._refresh(here, found)
         await self._other_side.tell()
         plan = self._plan(here, found, prefer)
         self._notes.clear(here)
         for note in plan.notes:
             self._notes.say(note.path, note.kind, note.text)
-        for path in self._refusals.keys() & here - {action.path for action in plan.actions}:
+        for path in self._refusals.keys() & here.keys() - {action.path for action in plan.actions}:
             del self._refusals[path]
         for action in self._guarded(plan.actions, prefer):
             await self._act(action, here, found)
@@ -631,21 +648,22 @@ class SyncEngine:
         """
         began = time.monotonic()
         plan: list[str] = []
-        async with self._step, self._taken(rescan=True) as dirty:
+        async with self._step:
             pusher, there = self._connected()
             sent, seq, removed = pusher.bytes_sent, pusher.seq, self._removed
             self._refusals.clear()
-            await there.sweep()
-            dirty |= there.differing.keys() | self._notes.paths
-            chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
-            if dry_run:
-                self._dirty |= dirty
-                here = await self._look_here(dirty)
-                plan = _lines(self._plan(here, await there.read(here), prefer))
-            else:
-                if dirty - chosen:
-                    await self._bring(dirty - chosen)
-                await self._bring(chosen, prefer)
+            async with self._taken(rescan=True) as dirty:
+                await there.sweep()
+                dirty |= there.differing.keys() | self._notes.paths
+                chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
+                if dry_run:
+                    self._dirty |= dirty
+                    here = await self._look_here(dirty)
+                    plan = _lines(self._plan(here, await there.nodes(here), prefer))
+                else:
+                    if dirty - chosen:
+                        await self._bring(dirty - chosen)
+                    await self._bring(chosen, prefer)
         if not dry_run:
             await self._settle()
         return self._result(pusher, seq, sent, removed, began, plan)

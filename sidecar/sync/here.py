@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sidecar import api
+from sidecar.core import paths as names
 from sidecar.core import tree
 from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.core.tree import Node
@@ -38,7 +39,11 @@ class Here:
         self.rules.refresh()
         found = scan(self.root, self.rules)
         self.problems = [
-            api.PathNote(path=problem.path, kind="unreadable", text=problem.text)
+            api.PathNote(
+                path=problem.path,
+                kind="unreadable" if problem.hides else "skipped",
+                text=problem.text,
+            )
             for problem in found.problems
         ]
         return found
@@ -97,6 +102,8 @@ class Here:
             raise Unreadable("it changes while it is read") from None
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
+        except names.PathError as error:
+            raise Unreadable(str(error)) from None
 
     async def node(self, path: str) -> Node | None:
         """The node at a path; None where nothing is, or it cannot be read."""
@@ -108,7 +115,7 @@ class Here:
 
 
 def differing(
-    found: Scan, known: Mapping[str, object], expected: Callable[[str], Identity | None]
+    found: Scan, known: Iterable[str], expected: Callable[[str], Identity | None]
 ) -> set[str]:
     """Paths of a scan that are not as expected, and known ones that are gone. What could not be
     looked at is neither."""

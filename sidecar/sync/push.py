@@ -77,8 +77,9 @@ class Pusher:
         return len(self._flight)
 
     async def settled(self) -> None:
-        """Returns when every change so far was answered; at once after `close`."""
-        while self._flight:
+        """Returns when every change so far was answered; at once after `close`. Later ones are
+        not waited for: there may always be some."""
+        if self._flight:
             await asyncio.wait([change.answered for change in self._flight.values()])
 
     def close(self) -> None:
@@ -148,10 +149,10 @@ class Pusher:
     # --- sending
 
     def _begin(self, path: str, content: Content | None) -> Change:
-        self.seq += 1
-        change = Change(self.seq, path, content)
+        change = Change(self.seq + 1, path, content)
         if change.node is not None and change.node.digest:
             self._base.intend(path, change.node.digest)
+        self.seq = change.seq  # from here on it is sent: the agent's runs wait for every number
         self._flight[change.seq] = self.latest[path] = change
         return change
 
@@ -211,18 +212,20 @@ class Pusher:
         change = self._answered(message.seq)
         if change is None:
             return
-        if change.node is None:
-            self._base.drop(change.path)
-        elif message.identity is not None:
-            self._base.agree(change.path, Agreed(change.node, change.local, message.identity))
-            signature = self._signed.pop(change.node.digest, None)
-            if signature is not None:
-                self._signatures.put(change.node.digest, signature)
-        newer = self.latest.get(change.path)
-        if newer is not None and newer.node is not None and newer.node.digest:
-            self._base.intend(change.path, newer.node.digest)
-        self._agreed(change)
-        change.answered.set_result(True)
+        try:
+            if change.node is None:
+                self._base.drop(change.path)
+            elif message.identity is not None:
+                self._base.agree(change.path, Agreed(change.node, change.local, message.identity))
+                signature = self._signed.pop(change.node.digest, None)
+                if signature is not None:
+                    self._signatures.put(change.node.digest, signature)
+            newer = self.latest.get(change.path)
+            if newer is not None and newer.node is not None and newer.node.digest:
+                self._base.intend(change.path, newer.node.digest)
+            self._agreed(change)
+        finally:  # whatever the disk here says: nobody waits for ever
+            change.answered.set_result(True)
 
     def _on_refused(self, message: messages.Message) -> None:
         assert isinstance(message, messages.Refused)
@@ -230,8 +233,10 @@ class Pusher:
         if change is not None:
             if change.node is not None:
                 self._signed.pop(change.node.digest, None)
-            self._refused(change, message)
-            change.answered.set_result(False)
+            try:
+                self._refused(change, message)
+            finally:
+                change.answered.set_result(False)
 
     def _answered(self, seq: int) -> Change | None:
         change = self._flight.pop(seq, None)

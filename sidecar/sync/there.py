@@ -7,16 +7,25 @@ nobody else touches the folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from sidecar.core import frames, identity, messages
 from sidecar.core.identity import FILE, SYMLINK, Entry, Identity
-from sidecar.core.tree import Node
+from sidecar.core.tree import UNREAD, Node
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.base import Agreed, Base
 
 LOOKUP = 1000
 """Paths in one question; the question has about 20 KB packed, the answer 60."""
+
+
+class Found(NamedTuple):
+    """What was read at a path that is not as base says; None: nothing is there. Other news of the
+    path may come at any time, and a plan goes by what it saw."""
+
+    identity: Identity | None
+    node: Node | None
 
 
 class There:
@@ -28,6 +37,11 @@ class There:
         """Paths that are not as base says, with what is there (None: nothing)."""
         self._nodes: dict[str, tuple[Identity, Node]] = {}
         self._untold: dict[str, bool] = {}  # path → still managed
+
+    def close(self) -> None:
+        """The connection is gone. What it told enters base no more."""
+        self.differing.clear()
+        self._untold.clear()
 
     # --- asking
 
@@ -66,9 +80,9 @@ class There:
             digests.update(zip(some, answer.digests, strict=True))
         return digests
 
-    async def nodes(self, paths: Iterable[str]) -> dict[str, Node | None]:
-        """The nodes of those of the paths that differ from base, their content read there where
-        it is not known. A content that we once sent is agreed on again, not somebody's edit."""
+    async def nodes(self, paths: Iterable[str]) -> dict[str, Found]:
+        """What those of the paths are that differ from base, their content read there where it is
+        not known. A content that we once sent is agreed on again, not somebody's edit."""
         known = {path: self.differing[path] for path in paths if path in self.differing}
         unread = [
             path
@@ -81,18 +95,39 @@ class There:
             there = known[path]
             assert there is not None
             self._nodes[path] = (there, Node(there.kind, there.executable, digest))
-        nodes: dict[str, Node | None] = {}
+        found: dict[str, Found] = {}
         for path, there in known.items():
+            if self.differing.get(path, path) != there:
+                continue  # news came meanwhile
             node = self._node(path, there)
             if node is not None and node.digest in self._base.intended(path) and there is not None:
                 self.agree(path, Agreed(node, None, there))
             else:
-                nodes[path] = node
+                found[path] = Found(there, node)
+        return found
+
+    def replaced(self, found: Mapping[str, Found]) -> dict[str, Node | None]:
+        """What the remote has in the place of base's nodes. What is not among `found` is like no
+        known content, so that nothing is done about it before it is read."""
+        nodes = {
+            path: Node(there.kind, there.executable, UNREAD)
+            if there is not None and there.kind in (FILE, SYMLINK)
+            else self._node(path, there)
+            for path, there in self.differing.items()
+            if path not in found
+        }
+        nodes.update((path, one.node) for path, one in found.items())
         return nodes
 
-    def known_node(self, path: str) -> Node | None:
-        """The node of a differing path, as `nodes` last said."""
-        return self._node(path, self.differing.get(path))
+    def settled(self, path: str, found: Found) -> None:
+        """Something is done about what was found there."""
+        if self.differing.get(path, path) == found.identity:
+            self.agrees(path)
+
+    def agrees(self, path: str) -> None:
+        """What was told of the path before counts no more."""
+        self.differing.pop(path, None)
+        self._nodes.pop(path, None)
 
     def _node(self, path: str, there: Identity | None) -> Node | None:
         if there is None:
@@ -139,37 +174,40 @@ class There:
         """The agent says that this is at the path."""
         agreed = self._base.entries.get(path)
         if agreed is not None and agreed.remote == there:
-            self.differing.pop(path, None)
+            self.agrees(path)
         elif agreed is not None or there is not None:
             self.differing[path] = there
 
     def agree(self, path: str, agreed: Agreed) -> None:
         """Both sides are alike at this path, without a change of ours; `tell` must follow."""
-        self.differing.pop(path, None)
-        self._nodes.pop(path, None)
+        self.agrees(path)
         self._base.agree(path, agreed)
         self._untold[path] = True
 
     def forget(self, path: str) -> None:
         """The path is no longer managed; `tell` must follow."""
-        self.differing.pop(path, None)
-        self._nodes.pop(path, None)
+        self.agrees(path)
         self._base.drop(path)
         self._untold[path] = False
 
     async def tell(self) -> None:
-        """The agent's managed set follows what `agree` and `forget` did to base."""
+        """The agent's managed set follows what `agree` and `forget` did to base. Before a change
+        of such a path is sent, since the agent takes one after the other."""
         untold, self._untold = self._untold, {}
-        if not untold:
-            return
-        gone = [path for path, managed in untold.items() if not managed]
-        for some in _portions(gone):
-            await self.agent.send(messages.Forget(0, self.number, some), frames.SAVES)
-        entries = [
-            (path, self._base.entries[path].remote) for path, managed in untold.items() if managed
-        ]
-        if entries:
-            await self._manage(entries, anew=False)
+        try:
+            gone = [path for path, managed in untold.items() if not managed]
+            for some in _portions(gone):
+                await self.agent.send(messages.Forget(0, self.number, some), frames.SAVES)
+            entries = [
+                (path, self._base.entries[path].remote)
+                for path, managed in untold.items()
+                if managed and path in self._base.entries
+            ]
+            if entries:
+                await self._manage(entries, anew=False)
+        except BaseException:
+            self._untold = untold | self._untold  # called off: it is told with the next ones
+            raise
 
 
 def _portions(paths: Iterable[str]) -> Iterable[list[str]]:

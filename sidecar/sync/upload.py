@@ -92,6 +92,7 @@ class Uploads:
                 async with self._streaming:
                     await upload.stream(content, known)
             except (local_files.Changed, OSError) as error:
+                change.taken_back = True
                 await upload.abort(str(error))
             except SidecarError:
                 raise

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sidecar import api
 from sidecar.config import model
+from sidecar.core import identity, messages
 from sidecar.questions import Choice, Nobody, Secret
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
@@ -72,14 +76,17 @@ class Sides:
         self._number += 1
         await self.engine.attach(self.agent, self._number, prefer=prefer)
 
-    async def cut(self) -> None:
-        """The connection goes away at once."""
-        assert self.agent is not None
-        self._transport.processes[-1].close()
-        await self.agent.closed()
+    async def cut(self, number: int = signal.SIGTERM) -> None:
+        """The connection goes away at once, and the agent is sent that signal."""
+        agent, self.agent = self.agent, None
+        assert agent is not None
+        process = self._transport.processes[-1]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.child.pid, number)
+        process.close()
+        await agent.closed()
         self.engine.detach()
-        await self.agent.close()
-        self.agent = None
+        await agent.close()
 
     async def restart(self, **settings: Any) -> None:
         """The sidecar ends, and another one begins."""
@@ -122,6 +129,14 @@ class Sides:
             for path in self.there.rglob("*")
             if path.is_file() and ".sidecar" not in path.relative_to(self.there).parts
         }
+
+    async def lists_are_equal(self) -> bool:
+        """Whether the agent manages what the engine believes it does."""
+        assert self.agent is not None
+        ask = self.agent.parts(lambda id: messages.Sweep(id, self._number))
+        parts = [part async for part in ask]
+        assert isinstance(parts[-1], messages.Swept)
+        return parts[-1].digest == identity.digest(self.engine._base.remote_entries())
 
     def notes(self) -> dict[str, str]:
         return {note.path: note.kind for note in self.engine.notes}

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
+import shutil
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sidecar.core.delta import content_digest
 from sidecar.core.identity import digest as identity_digest
 from sidecar.errors import RunError, SyncError
-from sidecar.sync import first_contact
-from tests.sync.sides import Answering, Sides
+from sidecar.sync import first_contact, local_files, upload
+from sidecar.sync.base import Base
+from sidecar.sync.engine import PATIENCE
+from sidecar.sync.there import There
+from tests.sync.sides import DEADLINE, Answering, Sides
 
 
 @pytest.fixture
@@ -347,6 +355,24 @@ async def test_an_older_version_of_ours_is_known_as_ours_after_a_crash(sides: Si
     assert sides.notes() == {}
 
 
+async def test_a_new_file_that_was_on_its_way_and_is_gone_here_by_now_goes_there_as_well(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    # All were sent. One became visible, one never did, and one is somebody's own there by now.
+    for name in ("ours.py", "theirs.py", "nobodys.py"):
+        sides.engine._base.intend(name, content_digest(b"new\n"))
+    sides.write_there("ours.py", "new\n")
+    sides.write_there("theirs.py", "another\n")
+    await sides.restart(watch=False)
+    await sides.attach()
+    assert sides.tree_there() == {"main.py": b"one\n", "theirs.py": b"another\n"}
+    assert sides.engine._base.unanswered() == ["theirs.py"]
+    assert await sides.lists_are_equal()
+
+
 async def test_a_lost_base_is_first_contact_and_overwrites_nothing(sides: Sides) -> None:
     sides.write("main.py", "one\n")
     await sides.begin()
@@ -453,8 +479,10 @@ async def test_a_file_that_changes_while_it_goes_up_arrives_as_it_is_in_the_end(
     final = random.Random(5).randbytes(20_000_000)
     path.write_bytes(final)
     await sides.until(
-        lambda: (sides.there / "large.bin").exists()
-        and (sides.there / "large.bin").read_bytes() == final
+        lambda: (
+            (sides.there / "large.bin").exists()
+            and (sides.there / "large.bin").read_bytes() == final
+        )
     )
     assert sides.notes() == {}
 
@@ -493,4 +521,215 @@ async def test_another_folder_in_the_configuration_is_first_contact(sides: Sides
     sides.engine.folder = "~/elsewhere"
     await sides.attach()
     assert (sides.home / "elsewhere/main.py").read_text() == "one\n"
+    assert sides.read_there("main.py") == "one\n"
+
+
+# --- news, failures and second thoughts in the middle of a step ------------------------------
+
+
+async def test_an_edit_there_that_shows_while_a_step_reads_is_not_overwritten(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.py", "b.py"):
+        sides.write(name, "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    for name in ("a.py", "b.py"):
+        sides.write(name, f"{name} here\n")
+    sides.write_there("a.py", "a.py there\n")
+    digests = There.digests
+
+    async def and_meanwhile(there: There, paths: Any) -> dict[str, str]:
+        sides.write_there("b.py", "b.py there\n")
+        await there.sweep()
+        return await digests(there, paths)
+
+    monkeypatch.setattr(There, "digests", and_meanwhile)
+    await sides.engine.sync()
+    monkeypatch.undo()
+    await sides.engine.sync()
+    assert sides.read_there("b.py") == "b.py there\n"
+    assert sides.notes() == {"a.py": "conflict", "b.py": "conflict"}
+
+
+async def test_a_run_finds_the_same_list_after_a_version_of_ours_was_known_again(
+    sides: Sides,
+) -> None:
+    path = sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.engine._base.intend("main.py", content_digest(b"two\n"))
+    sides.write_there("main.py", "two\n")
+    path.write_text("three\n")
+    await sides.restart(watch=False)
+    await sides.attach()
+    assert sides.read_there("main.py") == "three\n"
+    assert await sides.lists_are_equal()
+
+
+async def test_a_folder_that_was_left_to_the_remote_and_is_made_again_is_managed(
+    sides: Sides,
+) -> None:
+    sides.write("pkg/a.py", "one\n")
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write_there("pkg/out.pt", "theirs\n")
+    shutil.rmtree(sides.here / "pkg")
+    await sides.engine.sync()
+    sides.write("pkg/b.py", "two\n")
+    await sides.engine.sync()
+    assert sides.tree_there()["pkg/b.py"] == b"two\n"
+    assert await sides.lists_are_equal()
+
+
+async def test_what_a_called_off_sync_had_taken_up_is_not_forgotten(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write("main.py", "two\n")
+    sides.engine._touch("main.py")
+    waiting = asyncio.Event()
+
+    async def nodes(there: There, paths: Any) -> dict[str, Any]:
+        waiting.set()
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(There, "nodes", nodes)
+    sync = asyncio.create_task(sides.engine.sync())
+    await waiting.wait()
+    sync.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sync
+    assert sides.engine._dirty == {"main.py"}
+    assert sides.engine._wake.is_set()
+
+
+async def test_a_sync_ends_although_a_file_never_stays_the_same(sides: Sides) -> None:
+    path = sides.write("log.txt", "0\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+
+    def write_again() -> None:
+        path.write_text(f"{time.monotonic_ns()}\n")
+        sides.engine._touch("log.txt")
+
+    sides.engine._on_change = write_again
+    write_again()
+    await asyncio.wait_for(sides.engine.sync(), DEADLINE)
+    sides.engine._on_change = lambda: None
+
+
+async def test_a_large_file_that_changes_often_while_it_goes_up_arrives_in_the_end(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sides.begin(watch=False)
+    await sides.engine.start()
+    await sides.attach()
+    small, left = upload._Upload.small, 3 * PATIENCE
+
+    async def changing(self: Any, *args: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left > 0:
+            raise local_files.Changed("it changed")
+        return await small(self, *args)
+
+    monkeypatch.setattr(upload._Upload, "small", changing)
+    content = random.Random(8).randbytes(200_000)
+    sides.engine.saved([str(sides.write("large.bin", content))])
+    await sides.until(lambda: bool(sides.synced))
+    assert (sides.there / "large.bin").read_bytes() == content
+    assert sides.notes() == {}
+
+
+async def test_a_file_may_have_the_target_of_the_link_that_it_replaces_as_its_content(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "one\n")
+    link = sides.here / "link"
+    link.symlink_to("main.py")
+    await sides.begin(watch=False)
+    await sides.attach()
+    link.unlink()
+    link.write_text("main.py")
+    await sides.engine.sync()
+    assert not (sides.there / "link").is_symlink()
+    assert sides.read_there("link") == "main.py"
+
+
+async def test_a_path_that_nobody_may_use_does_not_keep_others_back(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    saved = [sides.write(name, "two\n") for name in (".sidecar/main.py", "main.py")]
+    sides.engine.saved(map(str, saved))
+    await sides.engine.sync()
+    assert sides.tree_there() == {"main.py": b"two\n"}
+    assert sides.notes() == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no FIFOs")
+async def test_a_fifo_is_said_and_keeps_no_run_back(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    os.mkfifo(sides.here / "pipe")
+    await sides.begin(watch=False)
+    await sides.attach()
+    await sides.engine.barrier()
+    assert sides.notes() == {"pipe": "skipped"}
+
+
+async def test_what_is_said_of_a_path_ends_when_it_is_ignored(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    sides.write("other.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write_there("main.py", "there\n")
+    sides.write("main.py", "here\n")
+    await sides.engine.sync()
+    assert sides.notes() == {"main.py": "conflict"}
+    sides.write(".gitignore", "main.py\n")
+    await sides.engine.sync()
+    assert sides.notes() == {}
+
+
+async def test_a_full_disk_here_leaves_no_gap_in_the_order_of_changes(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.write("main.py", "two\n")
+    before = sides.engine._pusher.seq
+
+    def full(base: Base, path: str, digest: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Base, "intend", full)
+    with pytest.raises(OSError, match="space"):
+        await sides.engine.sync()
+    assert sides.engine._pusher.seq == before
+    monkeypatch.undo()
+    await sides.engine.sync()
+    assert sides.read_there("main.py") == "two\n"
+
+
+async def test_an_attach_that_fails_half_way_leaves_nothing_attached(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+
+    async def fails(there: There) -> None:
+        raise SyncError("no")
+
+    monkeypatch.setattr(There, "tell", fails)
+    with pytest.raises(SyncError):
+        await sides.attach()
+    assert not sides.engine.attached
+    monkeypatch.undo()
+    await sides.attach()
     assert sides.read_there("main.py") == "one\n"
