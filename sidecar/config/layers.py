@@ -29,8 +29,19 @@ else:
 
 Key = tuple[str, ...]
 
-LARGEST_FILE = 1 << 20
+LARGEST_FILE = 256 << 10
 """Bytes; a configuration file beyond this is some other file by that name."""
+
+MOST_PARTS = 32
+"""Parts of a key, `a.b.c`: the parser's time grows with their square, and 20,000 of them, one line
+of a cloned pyproject.toml, keep it busy for seconds."""
+
+_NO_KEYS = re.compile(
+    r""""{3}(?:\\.|[^\\])*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z)"""
+    r"""|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\#[^\n]*""",
+    re.DOTALL,
+)
+"""Strings and comments, also such as never end. No place is looked at twice."""
 
 
 class Setting(NamedTuple):
@@ -117,7 +128,12 @@ def parse(text: str, shown: str) -> dict[str, Any]:
     Raises:
         ConfigError: with file and line.
     """
+    longest = max(
+        (part.count(".") for part in re.split(r"[\n=,\[\]{}]", _NO_KEYS.sub("s", text))), default=0
+    )
     try:
+        if longest >= MOST_PARTS:
+            raise ValueError(f"a key of more than {MOST_PARTS} parts")
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         match = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error))
@@ -126,6 +142,13 @@ def parse(text: str, shown: str) -> dict[str, Any]:
         place = f"{shown}:{number}"
         raise ConfigError(
             f"{place}: this is no TOML", why, "mend this line", code="config-syntax"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{shown} cannot be read as a configuration",
+            str(error) if isinstance(error, ValueError) else "it is nested too deeply",
+            "write it more simply",
+            code="config-syntax",
         ) from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _KEY = rf"{_PART}(?:\s*\.\s*{_PART})*"
@@ -20,13 +21,18 @@ _FENCES = ('"""', "'''")
 
 def line_of(text: str, key: Sequence[str]) -> int:
     """The 1-based line where `key` is set, or the one of the nearest table around it; else 0."""
-    best, best_depth = 0, 0
-    wanted = tuple(key)
+    wanted, places = tuple(key), _places(text)
+    depths = range(len(wanted), 0, -1)
+    return next((places[wanted[:depth]] for depth in depths if wanted[:depth] in places), 0)
+
+
+@lru_cache(maxsize=8)
+def _places(text: str) -> dict[tuple[str, ...], int]:
+    """The first line of each key. Kept, since it is asked for key by key."""
+    places: dict[tuple[str, ...], int] = {}
     for number, found, _ in assignments(text):
-        depth = len(found)
-        if found == wanted[:depth] and depth > best_depth:
-            best, best_depth = number, depth
-    return best
+        places.setdefault(found, number)
+    return places
 
 
 def assignments(text: str) -> list[tuple[int, tuple[str, ...], bool]]:
@@ -61,5 +67,5 @@ def _parts(key: str) -> tuple[str, ...]:
 
 def _nesting(text: str) -> int:
     """Brackets opened less brackets closed, outside of strings and comments."""
-    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", text)
+    bare = re.sub(r""""(?:\\.|[^"\\])*"?|'[^']*'?|#.*""", "", text)
     return bare.count("[") + bare.count("{") - bare.count("]") - bare.count("}")

@@ -17,7 +17,7 @@ LOCAL = "sidecar.local.toml"
 TABLE = ("tool", "sidecar")
 
 _NEVER_ENTERED = frozenset({".git", ".hg", ".svn", ".sidecar", "__pycache__", "node_modules"})
-_HEADER = re.compile(r"^\s*\[\s*tool\s*\.\s*sidecar\s*[.\]]", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*sidecar[ \t]*[.\]]", re.MULTILINE)
 
 
 class Project(NamedTuple):

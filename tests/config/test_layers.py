@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import layers, lines
+from sidecar.config import layers, lines, project
 from sidecar.config.model import Config
 from sidecar.config.write import toml
 from sidecar.errors import ConfigError
+from tests.config.conftest import Desk
 
 NAMES = st.sampled_from(
     sorted({part for key, _ in layers.fields() for part in key} | {"gpu1", "typo", ""})
@@ -98,3 +101,43 @@ def test_a_key_as_we_show_it_is_the_key(table: dict[str, int]) -> None:
         assert shown.isprintable()
         text = f"{shown} = {toml(value)}\n"
         assert layers.parse(text, "file") == {"hosts": {key: value}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join("a" * 20_000) + " = 1",
+        f"[{'.'.join('a' * 20_000)}]",
+        "a = { " + ".".join("a" * 20_000) + " = 1 }",
+        '"x" . ' * 20_000 + "y = 1",
+        "a = " + "[" * 100_000,
+        "a = " + "{b=" * 60_000,
+        "a = " + "9" * 100_000,
+        'a = "' + '\\"' * 100_000,
+        "\n" * 200_000 + "= sidecar",
+    ],
+    ids=["key", "table", "inline", "quoted", "arrays", "tables", "number", "quotes", "newlines"],
+)
+def test_a_strangers_file_keeps_nobody_waiting(desk: Desk, text: str) -> None:
+    desk.write("pyproject.toml", f"#sidecar\n{text}\n")
+    began = time.monotonic()
+    assert not project.is_project(desk.root)
+    with pytest.raises(ConfigError):
+        layers.read_file(desk.root / "pyproject.toml", "pyproject.toml")
+    assert time.monotonic() - began < 2
+
+
+def test_a_thousand_hosts_are_read_at_once(desk: Desk) -> None:
+    tables = "".join(f"[hosts.a{number}]\npath = '~/x'\n" for number in range(1000))
+    file = desk.write("sidecar.toml", tables)
+    began = time.monotonic()
+    layer = layers.read_file(file, "sidecar.toml")
+    assert layer is not None
+    assert layer["hosts", "a999", "path"].origin == "sidecar.toml:2000"
+    assert time.monotonic() - began < 2
+
+
+def test_dots_in_texts_and_comments_are_no_keys(desk: Desk) -> None:
+    dots = "a." * 100
+    text = f'x = "{dots}" # {dots}\ny = \'{dots}\'\nz = """\n{dots}\n"""\n'
+    assert layers.parse(text, "x")["y"] == dots
