@@ -16,11 +16,12 @@ WORKERS ?= auto
 PYTEST ?= -n $(WORKERS) --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test soak lint format bench docs clean
 
 help:
 	@echo "make demo    the main job, shown against a server on this machine"
 	@echo "make test    every test; says what it skips"
+	@echo "make soak    random sequences of syncing, for SIDECAR_SOAK seconds (600)"
 	@echo "make lint    formatter, linter, types, Lua syntax"
 	@echo "make bench   the benchmarks"
 	@echo "make docs    generated files brought up to date"
@@ -30,6 +31,9 @@ demo: $(RUNTIME)
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest $(PYTEST)
+
+soak: $(TOOLS)
+	SIDECAR_SOAK=$${SIDECAR_SOAK:-600} $(BIN)/python -m pytest -s tests/sync/test_model.py
 
 lint: $(TOOLS)
 	$(BIN)/ruff check
