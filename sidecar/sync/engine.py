@@ -431,7 +431,9 @@ class SyncEngine:
             await self._act(action, here, found)
         await self._other_side.tell()
         self._notes.clear([WHOLE])
-        for path in here.keys() & self._saved_at.keys() - self._notes.paths:
+        looked_at = here.keys() - self._dirty  # what was saved again meanwhile has its turn yet
+        self._told -= looked_at
+        for path in looked_at & self._saved_at.keys() - self._notes.paths:
             if self._on_its_way(path) is None:
                 self._say_synced(path)  # saved without a change, or the watcher was first
         self._on_change()
