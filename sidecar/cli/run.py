@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.client import HubClient
+from sidecar.cli.progress import Progress
 from sidecar.errors import UsageError
 
 Answer = TypeVar("Answer", bound=api.Message)
@@ -115,16 +116,22 @@ class _Job:
         self._waker.close()
 
     def ask(self, method: str, params: api.Message, result: type[Answer]) -> Answer:
-        """As HubClient.call. There is no job yet, so a signal gives the request up."""
+        """As HubClient.call. There is no job yet, so a signal gives the request up, and what
+        takes long may be shown."""
+        progress = Progress()
+        self._hub.on("sidecar/didChangeStatus", api.Health, progress.take)
         number = self._hub.send(method, params)
         files: list[Any] = [self._hub, self._wake]
-        while not self._hub.answered(number):
-            ready, _, _ = select.select(files, [], [])
-            if self._hub in ready:
-                self._hub.read()
-            elif self._wake in ready:
-                self._hub.cancel(number)
-                raise KeyboardInterrupt
+        try:
+            while not self._hub.answered(number):
+                ready, _, _ = select.select(files, [], [])
+                if self._hub in ready:
+                    self._hub.read()
+                elif self._wake in ready:
+                    self._hub.cancel(number)
+                    raise KeyboardInterrupt
+        finally:
+            progress.end()
         return self._hub.take(number, result)
 
     def follow(self, *, stdin: bool) -> int:

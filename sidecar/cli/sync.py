@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.client import HubClient
+from sidecar.cli.progress import Progress
 
 
 def sync(options: argparse.Namespace) -> int:
     """Exit status 1 where something needs a person: a conflict, a path that was refused."""
     with place.connect(options) as hub:
-        if options.watch:
-            hub.on("sidecar/didChangeStatus", api.Health, _Changes(options.json).take)
-        result = hub.call(
-            "sidecar/sync",
-            api.SyncParams(
-                **place.where(options),
-                prefer=options.prefer,
-                dry_run=options.dry_run,
-                paths=[os.path.abspath(path) for path in options.paths],
-            ),
-            api.SyncResult,
-        )
+        progress = Progress()
+        told = _Changes(options.json) if options.watch else progress
+        hub.on("sidecar/didChangeStatus", api.Health, told.take)
+        try:
+            result = hub.call(
+                "sidecar/sync",
+                api.SyncParams(
+                    **place.where(options),
+                    prefer=options.prefer,
+                    dry_run=options.dry_run,
+                    paths=[os.path.abspath(path) for path in options.paths],
+                ),
+                api.SyncResult,
+            )
+        finally:
+            progress.clear()
         _print(result, options)
         if options.watch:
             _follow(hub)
@@ -39,9 +45,10 @@ def _print(result: api.SyncResult, options: argparse.Namespace) -> None:
         print(msgspec.json.encode(result).decode())
         return
     for line in result.plan:
-        print(terminal.printable(line))
+        print(terminal.one_line(line))
     for note in result.notes:
-        terminal.say(f"{terminal.painted(note.kind, terminal.YELLOW)}: {note.path}: {note.text}")
+        kind = terminal.painted(note.kind, terminal.YELLOW)
+        print(f"{kind}: {terminal.one_line(f'{note.path}: {note.text}')}", file=sys.stderr)
     if options.dry_run:
         terminal.say(f"{len(result.plan)} changes would be made; nothing was done")
     else:

@@ -37,6 +37,12 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """The same for a name, or what else is a part of a line: it cannot begin one of its own, which
+    a person would take for ours."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def painted(text: str, colour: str, stream: TextIO | None = None) -> str:
     stream = stream or sys.stderr
     coloured = (
@@ -47,7 +53,7 @@ def painted(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest entry; the last one runs free."""
-    lines = [tuple(head), *(tuple(printable(cell) for cell in row) for row in rows)]
+    lines = [tuple(head), *(tuple(one_line(cell) for cell in row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     widths[-1] = 0
     return "\n".join(
