@@ -69,3 +69,8 @@ def test_an_unknown_command_is_answered_by_the_one_that_was_meant(
     assert capsys.readouterr().err == (
         "sidecar: There is no command 'runn'. Did you mean `sidecar run`?\n"
     )
+
+
+def test_a_name_cannot_begin_a_line_of_its_own() -> None:
+    text = terminal.table(("PATH",), [("a\nsidecar: all is well\x1b[2J\u202e",)])
+    assert text.split("\n") == ["PATH", "a\\nsidecar: all is well\\x1b[2J\\x202e"]
