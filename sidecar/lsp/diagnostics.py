@@ -6,6 +6,8 @@ are kept here and told together.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -20,6 +22,20 @@ LineEnd = Callable[[str, int], int]
 
 MAX_PATHS = 100
 """Files with a note that are told; more would bury the rest, and `status` counts them all."""
+
+
+LARGEST_SOURCE = 16 << 20
+"""Bytes of a file in which the end of a line is looked for."""
+
+
+def is_source(path: str) -> bool:
+    """Whether a file that a traceback names may be read for it. The program there wrote that, and
+    a project may hold a link of that name to a device, which has no end."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_SOURCE
 
 
 class Board:

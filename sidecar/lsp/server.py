@@ -31,7 +31,7 @@ from sidecar.hub.service import Service
 from sidecar.lsp import editor_process, lenses
 from sidecar.lsp.client import LspClient
 from sidecar.lsp.commands import register
-from sidecar.lsp.diagnostics import Board
+from sidecar.lsp.diagnostics import Board, is_source
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ class Connection:
         return self.pygls.workspace.get_text_document(uri).lines
 
     def _line_end(self, path: str, line: int) -> int:
-        uri = uris.from_fs_path(path)
+        uri = uris.from_fs_path(path) if is_source(path) else None
         try:
             text = self._text(uri)[line].rstrip("\r\n") if uri else ""
         except (OSError, IndexError, UnicodeDecodeError):
