@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.servers.box import Box
@@ -25,6 +26,13 @@ from tests.servers.programs import everything_is_required, need_program
 pytest_plugins = ["pytester"]
 
 OTHER_SYSTEM = "only on "
+
+
+# How long one example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile(
+    "sidecar", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("sidecar")
 
 
 def pytest_configure() -> None:

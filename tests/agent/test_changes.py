@@ -829,7 +829,8 @@ def steps(draw: st.DrawFn) -> list[tuple[Any, ...]]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=steps(), data=st.data())
 def test_whatever_comes_nothing_of_theirs_is_lost(

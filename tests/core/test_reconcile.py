@@ -311,7 +311,7 @@ SIDES = st.tuples(st.sampled_from(["push", "mirror"]), st.sampled_from(["", "loc
 
 
 @given(three_trees(), SIDES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_after_a_plan_is_done_nothing_is_left_to_do(
     given_trees: tuple[dict[str, Node], dict[str, Node], dict[str, Node]], sides: tuple[str, str]
 ) -> None:
@@ -334,7 +334,7 @@ def test_after_a_plan_is_done_nothing_is_left_to_do(
 
 
 @given(three_trees(), st.sampled_from(["push", "mirror"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_nothing_that_changed_there_is_overwritten_or_removed_without_a_preference(
     given_trees: tuple[dict[str, Node], dict[str, Node], dict[str, Node]], mode: str
 ) -> None:
@@ -347,7 +347,7 @@ def test_nothing_that_changed_there_is_overwritten_or_removed_without_a_preferen
 
 
 @given(three_trees(), SIDES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_some_paths_are_planned_as_they_are_among_all(
     given_trees: tuple[dict[str, Node], dict[str, Node], dict[str, Node]],
     sides: tuple[str, str],
@@ -367,7 +367,7 @@ def test_some_paths_are_planned_as_they_are_among_all(
 
 
 @given(three_trees(), st.sampled_from(["push", "mirror"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pushing_mine_leaves_only_what_may_not_be_replaced(
     given_trees: tuple[dict[str, Node], dict[str, Node], dict[str, Node]], mode: str
 ) -> None:

@@ -108,7 +108,7 @@ def pairs(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(pairs(), st.sampled_from([16, 17, 20, 64, 200]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_operations_make_the_new_content_from_the_old_one(
     pair: tuple[bytes, bytes], block: int
 ) -> None:
@@ -125,7 +125,7 @@ NARROW = Limits(
 
 
 @given(pairs(), st.sampled_from([16, 17, 20, 64]), st.booleans())
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_the_same_holds_at_every_bound(pair: tuple[bytes, bytes], block: int, numpy: bool) -> None:
     old, new = pair
     limits = NARROW._replace(numpy=numpy)
