@@ -32,6 +32,10 @@ VERSION = 1
 MAX_SOCKET_PATH = 100
 """macOS allows 104 bytes with the ending NUL, Linux 108."""
 
+SHARED = "/tmp"  # noqa: S108 - owner and mode of what is in it are checked
+NAMES = 16
+"""Names that are tried there."""
+
 _PEER = struct.Struct("3i")
 
 
@@ -68,19 +72,31 @@ def decode(frame: frames.Frame) -> Word:
 
 
 def runtime_folder(environ: Dict[str, str]) -> str:
-    """The folder for sockets, made where it is missing.
+    """The folder for sockets, made where it is missing. Records name the socket, so that any will
+    do: where somebody else has made the one in /tmp, to keep us from having jobs, the next name
+    is taken.
 
     Raises:
-        ControlError: it cannot be made, or is not ours alone.
+        ControlError: none can be made that is ours alone.
     """
-    path = "/tmp/sidecar-%d" % os.geteuid()  # noqa: S108 - owner and mode are checked
     base = environ.get("XDG_RUNTIME_DIR", "")
     if base:
         try:
             check_folder(base)
-            path = os.path.join(base, "sidecar")
         except ControlError:
             pass  # the variable outlived the folder, or came along with `su`
+        else:
+            return _made(os.path.join(base, "sidecar"))
+    first = os.path.join(SHARED, "sidecar-%d" % os.geteuid())
+    for path in [first] + ["%s-%d" % (first, number) for number in range(1, NAMES)]:
+        try:
+            return _made(path)
+        except ControlError as error:
+            problem = error
+    raise ControlError("%s; have it removed" % problem)
+
+
+def _made(path: str) -> str:
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

@@ -197,6 +197,23 @@ def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         control.connect(str(tmp_path / "sidecar" / "x.sock"), 1.0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_nobody_keeps_others_from_having_jobs_by_a_folder_of_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SHARED", str(tmp_path))
+    first = control.runtime_folder({})
+    os.chown(first, 65534, 65534)
+    second = control.runtime_folder({})
+    assert second == first + "-1" == control.runtime_folder({})
+    assert stat.S_IMODE(os.stat(second).st_mode) == 0o700
+    for number in range(1, control.NAMES):
+        Path(f"{first}-{number}").mkdir(0o755, exist_ok=True)
+        os.chown(f"{first}-{number}", 65534, 65534)
+    with pytest.raises(control.ControlError, match="have it removed"):
+        control.runtime_folder({})
+
+
 def test_a_runtime_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     folder = control.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
