@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -57,11 +58,12 @@ def at(folder: Path) -> Project:
 
 
 def is_project(folder: Path) -> bool:
-    """Whether this very folder holds a configuration."""
-    if any((folder / name).is_file() for name in (SHARED, LOCAL)):
-        return True
+    """Whether this very folder holds a configuration that is somebody's."""
     pyproject = folder / PYPROJECT
-    return pyproject.is_file() and _names_us(pyproject)
+    found = any((folder / name).is_file() for name in (SHARED, LOCAL)) or (
+        pyproject.is_file() and _names_us(pyproject)
+    )
+    return found and not _is_everybodys(folder)
 
 
 def nested_projects(root: Path, enter: Callable[[str], bool] = lambda path: True) -> list[str]:
@@ -89,6 +91,16 @@ def nested_projects(root: Path, enter: Callable[[str], bool] = lambda path: True
             else:
                 waiting.append(path)
     return sorted(found)
+
+
+def _is_everybodys(folder: Path) -> bool:
+    """Whether all users of the machine put their files there, as in /tmp: a configuration in it
+    would make a project, by another user's wish, of all that is opened below."""
+    everybodys = stat.S_ISVTX | stat.S_IWOTH
+    try:
+        return folder.stat().st_mode & everybodys == everybodys
+    except OSError:
+        return False
 
 
 def _names_us(pyproject: Path) -> bool:

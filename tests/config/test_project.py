@@ -79,3 +79,15 @@ def test_nested_projects_are_found_at_their_top_and_nowhere_deeper(tmp_path: Pat
     configured(tmp_path / "data" / "x")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert nested_projects(tmp_path, lambda path: path != "data") == ["a", "b/inner"]
+
+
+def test_a_configuration_in_everybodys_folder_is_nobodys(tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    configured(shared)
+    mine = shared / "mine"
+    mine.mkdir()
+    assert find_project(mine / "main.py") is not None
+    shared.chmod(0o1777)
+    assert find_project(mine / "main.py") is None
+    configured(mine)
+    assert find_project(mine / "main.py") is not None
