@@ -25,6 +25,10 @@ CHUNK = 1 << 16
 GRACE_MS = 5000
 """After the end of stdin: for the hub to write its last bytes and close."""
 
+LAST_WORDS = 0.5
+"""Seconds after the end of stdout for what the editor still wrote: one that is killed closes both
+at once, and its last save is in the pipe."""
+
 POLL_MS = 10_000
 """Longest wait without a look at whether stdin has ended."""
 
@@ -57,8 +61,7 @@ def _write_stdout(connection: socket.socket, reader: threading.Thread) -> int:
         if not events and stdin_ended:
             return 1
         if events.get(1, 0) & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
-            shut(connection)
-            return 1
+            return _hang_up(connection, reader)
         if connection.fileno() not in events:
             continue
         try:
@@ -71,8 +74,7 @@ def _write_stdout(connection: socket.socket, reader: threading.Thread) -> int:
             data, mark, behind = data.partition(b"\0")
             rest = behind if mark else None
             if not _write_all(data):
-                shut(connection)
-                return 1
+                return _hang_up(connection, reader)
         else:
             rest += data
     if rest:
@@ -83,6 +85,15 @@ def _write_stdout(connection: socket.socket, reader: threading.Thread) -> int:
         "The sidecar hub has gone: it ended, or was ended, while this editor used it. "
         "Restart the language server; saved files are not lost, and jobs run on there."
     )
+    return 1
+
+
+def _hang_up(connection: socket.socket, reader: threading.Thread) -> int:
+    """The editor takes nothing any more. What it said last goes to the hub, and we stay until the
+    hub has read it: a write to nobody would make it drop what it has not read yet."""
+    reader.join(LAST_WORDS)
+    shut(connection)
+    process.until_closed(connection)
     return 1
 
 

@@ -30,6 +30,7 @@ class Decoder:
         self._buffer = bytearray()
         self._length: int | None = None
         """Of the body whose header has been read; None while in a header."""
+        self._garbage: FramingError | None = None
 
     @property
     def in_message(self) -> bool:
@@ -40,13 +41,21 @@ class Decoder:
         """The bodies that `data` completes, in order.
 
         Raises:
-            FramingError: in words for the person who started the client.
+            FramingError: in words for the person who started the client. Where whole bodies came
+                before the garbage, they are returned; `check` raises, and the next call.
         """
+        self.check()
         self._buffer += data
         bodies: list[bytes] = []
         while True:
             if self._length is None:
-                self._length = self._take_header()
+                try:
+                    self._length = self._take_header()
+                except FramingError as error:
+                    self._garbage = error
+                    if not bodies:
+                        raise
+                    return bodies
                 if self._length is None:
                     return bodies
             if len(self._buffer) < self._length:
@@ -54,6 +63,11 @@ class Decoder:
             bodies.append(bytes(self._buffer[: self._length]))
             del self._buffer[: self._length]
             self._length = None
+
+    def check(self) -> None:
+        """Raises FramingError if garbage followed what `feed` returned last."""
+        if self._garbage is not None:
+            raise self._garbage
 
     def _take_header(self) -> int | None:
         end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEADER)

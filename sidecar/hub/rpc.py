@@ -183,6 +183,7 @@ class Peer:
                 for body in decoder.feed(data):
                     if not self._ended:
                         self._take(body)
+                decoder.check()
         except framing.FramingError as error:
             self._answer(None, error=RpcError(PARSE_ERROR, str(error)))
             raise

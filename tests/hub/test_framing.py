@@ -67,3 +67,12 @@ def test_garbage_is_refused_as_soon_as_it_is_seen(garbage: bytes) -> None:
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read() -> None:
     with pytest.raises(FramingError, match="limit is 10"):
         Decoder(max_body=10).feed(b"Content-Length: 11\r\n\r\n")
+
+
+def test_what_came_whole_before_garbage_is_not_lost_with_it() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b"Content-Length: 2\r\n\r\n{}hello there\n") == [b"{}"]
+    with pytest.raises(FramingError):
+        decoder.check()
+    with pytest.raises(FramingError):
+        decoder.feed(b"Content-Length: 2\r\n\r\n{}")
