@@ -128,7 +128,7 @@ class Session:
     @property
     def pending(self) -> bool:
         """Something is still to go out over a connection that stands."""
-        return self.engine.attached and self.engine.queued > 0
+        return self.engine.attached and (self.engine.queued > 0 or self.engine.stepping)
 
     def take_over(self, before: Session) -> None:
         """The place of a session that is closed, whose settings have changed: its clients, and
@@ -279,12 +279,11 @@ class Session:
     def _tell(self) -> None:
         self._telling = None
         health, notes = self.health(), self.engine.notes
-        if (health, notes) == self._told:
-            return
-        self._told = health, notes
-        for client in self.clients:
-            client.health(health)
-            client.notes(str(self.project.spelled), notes)
+        if (health, notes) != self._told:
+            self._told = health, notes
+            for client in self.clients:
+                client.health(health)
+                client.notes(str(self.project.spelled), notes)
         self._on_change()
 
     def _synced(self, note: api.Synced) -> None:
