@@ -60,6 +60,12 @@ async def serve_lsp(
             f"What came on stdin is no LSP: {error}. Let an editor start `sidecar serve`; "
             "for a shell there are `sidecar sync` and `sidecar run`."
         )
+    except asyncio.CancelledError:
+        text = (
+            "The sidecar hub was told to end. Restart the language server; saved files are not "
+            "lost, and jobs run on there."
+        )
+        raise
     finally:
         connection.close()
         # The mark that cli/serve.py knows: an orderly end, its exit status, a line for stderr.
