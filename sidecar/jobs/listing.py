@@ -61,7 +61,7 @@ def describe(one: Listed, host: str) -> api.Job:
         host=host,
         command=shlex.join(one.argv),
         state=state,
-        started=datetime.fromtimestamp(one.started, timezone.utc).isoformat(timespec="seconds"),
+        started=_time(one.started),
         exit_status=None if one.status is None else max(one.status, -1),
         signal=signal_name(-one.status) if one.status is not None and signalled else "",
         pid=one.pid,
@@ -72,5 +72,14 @@ def describe(one: Listed, host: str) -> api.Job:
     )
 
 
+def _time(seconds: float) -> str:
+    """As ISO 8601; "" for a time that there is not, which a damaged record may have: one such job
+    must not hide the others."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
 def _number(text: Any) -> int:
-    return int(text) if isinstance(text, str) and text.isdigit() else 0
+    return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 10 else 0

@@ -93,3 +93,11 @@ def test_a_listed_job_is_told_as_editors_want_it() -> None:
 def test_a_list_that_is_none_is_an_error_of_the_remote(body: bytes) -> None:
     with pytest.raises(RemoteError):
         listing.decode(body)
+
+
+@pytest.mark.parametrize("started", ["1e300", "-1e300", "1e17"])
+def test_a_job_with_an_impossible_record_does_not_hide_the_others(started: str) -> None:
+    body = '[{"id":"a","argv":[],"cwd":"/","state":"exited","started":%s,"record":{"dirty":"%s"}}]'
+    (one,) = listing.decode((body % (started, "9" * 5000)).encode())
+    job = listing.describe(one, "gpu1")
+    assert (job.id, job.started, job.dirty) == ("a", "", 0)
