@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -126,7 +127,8 @@ class Nvim:
 
     def quit(self) -> None:
         with warnings.catch_warnings():
-            # pynvim leaves its pipes to the collector.
+            # pynvim leaves its pipes to the collector, which is to find them here and not while
+            # another test runs.
             warnings.simplefilter("ignore", ResourceWarning)
             try:
                 self.api.command("silent! wall! | qall!", async_=True)
@@ -134,3 +136,5 @@ class Nvim:
             except (EOFError, OSError):
                 pass  # it has ended, as it was told to
             self.api.close()
+            del self.api
+            gc.collect()
