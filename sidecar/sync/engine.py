@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -117,6 +118,7 @@ class SyncEngine:
         self._in_writing_since: dict[str, float] = {}
         self._refusals: dict[str, int] = {}
         self._removed = 0
+        self._removals: deque[float] = deque()
         self._wake = asyncio.Event()
         self._step = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -523,7 +525,12 @@ class SyncEngine:
         """Holds back an unusual number of removals; all else goes on."""
         if prefer == "local":
             return actions
-        waiting = set(guards.removals_that_must_wait(actions, self.files))
+        now = time.monotonic()
+        while self._removals and self._removals[0] < now - guards.AT_ONCE:
+            self._removals.popleft()
+        waiting = guards.removals_that_must_wait(actions, self.files, len(self._removals))
+        if not waiting:
+            self._removals.extend(now for _ in guards.removals(actions))
         for path in waiting:
             text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
             self._notes.say(path, "held", text)

@@ -12,7 +12,10 @@ from sidecar.core.messages import Opened
 from sidecar.errors import SyncError
 
 MANY = 50
-"""Removals in one step above which they wait for a word, if they are also a quarter of all."""
+"""Removals at once above which they wait for a word, if they are also a quarter of all."""
+
+AT_ONCE = 10.0
+"""Seconds in which removals count together: a large tree is deleted, and seen to be, in parts."""
 
 
 def refuse_a_folder_that_is_no_project(opened: Opened, host: str, user: str) -> None:
@@ -73,9 +76,21 @@ def refuse_a_root_that_is_gone(root: str, exists: bool) -> None:
         )
 
 
-def removals_that_must_wait(actions: Sequence[reconcile.Action], known: int) -> list[str]:
-    """The paths of an unusual number of removals in one step, or of all there was; else none."""
-    removals = [action.path for action in actions if isinstance(action, reconcile.Remove)]
-    unusual = len(removals) > MANY and 4 * len(removals) > known
-    everything = known > 1 and len(removals) >= known
-    return removals if unusual or everything else []
+def removals(actions: Sequence[reconcile.Action]) -> list[str]:
+    return [action.path for action in actions if isinstance(action, reconcile.Remove)]
+
+
+def removals_that_must_wait(
+    actions: Sequence[reconcile.Action], known: int, before: int
+) -> set[str]:
+    """The paths of an unusual number of removals at once, or of all there was; else none.
+
+    Args:
+        known: paths that both sides agree on.
+        before: removals of the last AT_ONCE seconds.
+    """
+    removed = removals(actions)
+    together = before + len(removed)
+    unusual = together > MANY and 4 * together > before + known
+    everything = known > 1 and len(removed) >= known
+    return set(removed) if unusual or everything else set()

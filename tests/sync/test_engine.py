@@ -218,6 +218,21 @@ async def test_an_unusual_mass_deletion_waits_for_a_word(sides: Sides) -> None:
     assert sides.notes() == {}
 
 
+async def test_a_mass_deletion_that_is_seen_in_parts_waits_as_well(sides: Sides) -> None:
+    for number in range(200):
+        sides.write(f"pkg{number % 10}/file{number}.py", str(number))
+    await sides.begin(watch=False)
+    await sides.attach()
+    for number in range(10):
+        shutil.rmtree(sides.here / f"pkg{number}")
+        sides.engine._touch(f"pkg{number}")
+        await sides.engine._settle()
+    assert len(sides.tree_there()) >= 140
+    assert "held" in sides.notes().values()
+    await sides.engine.sync(prefer="local")
+    assert sides.tree_there() == {}
+
+
 async def test_a_root_that_is_gone_deletes_nothing_there(sides: Sides) -> None:
     sides.write("main.py", "1")
     sides.write("b.py", "2")
