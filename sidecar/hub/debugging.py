@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 
 from sidecar import api
 from sidecar.debug.rewrite import Launch
 from sidecar.debug.session import DebugSession
-from sidecar.errors import RunError
+from sidecar.errors import RunError, UsageError
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.registry import Registry
 from sidecar.hub.sessions import Session
@@ -47,6 +48,7 @@ class Debugging:
 
     @staticmethod
     async def _start(client: Client, session: Session, params: api.DebugParams) -> DebugSession:
+        _refuse_what_is_not_here(params, str(session.project.spelled))
         agent = await session.ready()
         interpreter = await session.interpreter()
 
@@ -91,6 +93,22 @@ class Debugging:
     def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _refuse_what_is_not_here(params: api.DebugParams, root: str) -> None:
+    """A debugger that waits for a client to start a file that is missing would only confuse.
+
+    Raises:
+        UsageError: the target is a file that is not here; `as_is` debugs one that only the
+            remote has.
+    """
+    path = os.path.join(params.cwd or root, params.target)
+    if not (params.module or params.as_is or os.path.isfile(path)):
+        raise UsageError(
+            f"{params.target} is no file here",
+            f"looked for {path}",
+            "name a file of the project, or a module with -m; --as-is takes the remote's",
+        )
 
 
 async def _in_step(session: Session, *, as_is: bool) -> None:

@@ -68,3 +68,16 @@ async def test_when_the_command_is_ended_nothing_of_the_session_is_left(
         await client.event("terminated")
     await end(command)
     await gone(str(embedded.home / "model" / "main.py"))
+
+
+async def test_a_missing_script_is_said_before_a_client_is_waited_for(
+    nearby: Laptop, embedded: Box
+) -> None:
+    before = embedded.accepted
+    command = nearby.start("debug", "missing.py")
+    assert await line(command) == ""
+    assert command.stderr is not None
+    words = command.stderr.read().decode()
+    assert await end(command) == 125
+    assert "missing.py is no file here" in words
+    assert embedded.accepted == before
