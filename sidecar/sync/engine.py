@@ -62,6 +62,9 @@ EMPTY = tree.file(delta.content_digest(b""))
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
 
+BRINGS = (reconcile.Push, reconcile.MakeDirectory)
+"""Actions that send what is here."""
+
 PATIENCE = 5
 """Times in a row that a path is looked at again before the refusal is shown; and rounds of those
 after which a sync is over, for files that somebody writes without an end."""
@@ -430,7 +433,11 @@ class SyncEngine:
         for path in self._refusals.keys() & here.keys() - {action.path for action in plan.actions}:
             del self._refusals[path]
         for action in self._guarded(plan.actions, prefer):
-            await self._act(action, here, found)
+            if isinstance(action, BRINGS) and here.get(action.path) is None:
+                if action.path not in dirty:  # it came with its folder, and is to be read first
+                    self._touch(action.path)
+            else:
+                await self._act(action, here, found)
         await self._other_side.tell()
         self._notes.clear([WHOLE])
         looked_at = here.keys() - self._dirty  # what was saved again meanwhile has its turn yet

@@ -313,6 +313,20 @@ async def test_a_file_deleted_there_is_put_back_and_said(sides: Sides) -> None:
     assert sides.read_there("main.py") == "one\n"
 
 
+async def test_a_folder_deleted_there_is_put_back_although_only_the_folder_was_looked_at(
+    sides: Sides,
+) -> None:
+    sides.write("pkg/a.py", "one\n")
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    shutil.rmtree(sides.there / "pkg")
+    await sides.engine._there.sweep()
+    sides.engine._touch("pkg")
+    await sides.engine._settle()
+    assert sides.read_there("pkg/a.py") == "one\n"
+
+
 async def test_a_dry_run_says_what_would_be_done_and_does_nothing(sides: Sides) -> None:
     sides.write("main.py", "one\n")
     await sides.begin(watch=False)
