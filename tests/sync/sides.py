@@ -73,8 +73,12 @@ class Sides:
             self.agent = await AgentConnection.start(
                 self._transport, state=str(self.folder / "state")
             )
+        await self.engine.attach(self.agent, self.new_root(), prefer=prefer)
+
+    def new_root(self) -> int:
+        """A number that no root of the connection has."""
         self._number += 1
-        await self.engine.attach(self.agent, self._number, prefer=prefer)
+        return self._number
 
     async def cut(self, number: int = signal.SIGTERM) -> None:
         """The connection goes away at once, and the agent is sent that signal."""
@@ -133,7 +137,7 @@ class Sides:
     async def lists_are_equal(self) -> bool:
         """Whether the agent manages what the engine believes it does."""
         assert self.agent is not None
-        ask = self.agent.parts(lambda id: messages.Sweep(id, self._number))
+        ask = self.agent.parts(lambda id: messages.Sweep(id, self.engine._there.number))
         parts = [part async for part in ask]
         assert isinstance(parts[-1], messages.Swept)
         return parts[-1].digest == identity.digest(self.engine._base.remote_entries())

@@ -30,12 +30,13 @@ import pytest
 
 from sidecar.core import tree
 from sidecar.errors import SidecarError
+from sidecar.sync import first_contact
 from tests.sync.sides import DEADLINE, Sides
 
 SOAK = float(os.environ.get("SIDECAR_SOAK", "0"))
 SEED = os.environ.get("SIDECAR_SEED", "")
 
-SEQUENCES = 10
+SEQUENCES = 8
 """Of a normal run."""
 
 STEPS = 60
@@ -69,6 +70,9 @@ PATHS = (
 THEIRS = ("theirs/run.log", "pkg/out.pt", "n/out.pt", "n/b/out.pt", "pkg/in/out.pt")
 """Names that nobody uses here."""
 
+IGNORE = b"b.py\nn/b/\n"
+"""Of the .gitignore that comes and goes."""
+
 KEEP = "keep.py"
 """Always there, so that no side is ever empty, which is a question."""
 
@@ -83,8 +87,8 @@ def stamped(rng: random.Random, number: int, size: int) -> bytes:
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether it is what `stamped` made; nothing at all is a whole content, too."""
-    if not content:
+    """Whether it is what `stamped` made, or one of the few others that are written."""
+    if content in (b"", IGNORE):
         return True
     head, _, body = content.partition(b"\n")
     fields = head.split()
@@ -186,8 +190,10 @@ class Sequence:
         """What people there moved elsewhere: theirs as well, wherever it came from."""
         self.prefers = self.rng.random() < 0.3
         """Whether somebody says in this sequence that what is here wins."""
+        self.haste = self.rng.choice((0.1, 0.5, 2))
         self.older_state = False
         self.asked: list[asyncio.Task[Any]] = []
+        self.rules_changed = False
         self.attaching: asyncio.Task[Any] | None = None
         self.backup: Path | None = None
 
@@ -204,6 +210,13 @@ class Sequence:
         self.write(KEEP)
         for path in self.rng.sample(PATHS, 5):
             self.write(path)
+        mine = first_contact.PUSH_MINE
+        self.sides.person.answer = mine if self.prefers else first_contact.KEEP_THEIRS
+        if self.rng.random() < 0.4:
+            for path in ("theirs", "pkg", "n/b"):
+                (self.there / path).mkdir(parents=True)
+            for path in self.rng.sample([*PATHS, *THEIRS], 5):
+                self.edit_there(path)
         await self.sides.begin()
         await self.sides.attach()
         reader = Reader(self.there)
@@ -237,6 +250,9 @@ class Sequence:
             (4, self.barrier),
             (2, self.call_off),
             (1, self.sweep),
+            (1, self.preview),
+            (1, self.ignore),
+            (1, self.kill_in_an_upload),
             (3, self.cut),
             (2, self.kill),
             (5, self.attach),
@@ -253,7 +269,7 @@ class Sequence:
     async def pause(self) -> None:
         """Lets others go on for a while, that is now nothing and now long enough for a change to
         arrive."""
-        await asyncio.sleep(self.rng.choice((0, 0, 0.0005, 0.002, 0.004, 0.02, 0.06)))
+        await asyncio.sleep(self.haste * self.rng.choice((0, 0, 0.001, 0.002, 0.004, 0.02, 0.06)))
 
     # --- here
 
@@ -338,6 +354,16 @@ class Sequence:
             at.unlink()
         at.mkdir(exist_ok=True)
         self.say(f"here: folder {path}")
+
+    def ignore(self) -> None:
+        """A rule comes or goes; what it names stays where it is, on both sides."""
+        at = self.here / ".gitignore"
+        if at.exists():
+            at.unlink()
+        else:
+            at.write_bytes(IGNORE)
+        self.rules_changed = True
+        self.say(f"here: .gitignore {at.exists()}")
 
     # --- there
 
@@ -462,6 +488,24 @@ class Sequence:
             self.say("cut")
             await self.sides.cut()
 
+    async def kill_in_an_upload(self) -> None:
+        if self.sides.agent is None or not self.sides.engine.attached:
+            return
+        self.number += 1
+        at = self.room_for("data.bin")
+        at.unlink(missing_ok=True)
+        at.write_bytes(stamped(self.rng, self.number, 8_000_000))
+        self.say(f"here: write data.bin, 8 MB {self.number}, and kill")
+        self.sides.engine.saved([str(at)])
+        await self.pause()
+        await self.kill()
+
+    async def preview(self) -> None:
+        if self.sides.agent is not None:
+            self.say("preview")
+            number = self.sides.new_root()
+            self.ask("preview", self.sides.engine.preview(self.sides.agent, number))
+
     async def kill(self) -> None:
         if self.sides.agent is not None:
             self.say("kill")
@@ -472,16 +516,17 @@ class Sequence:
         await self.quiet()
         await self.sides.restart()
 
-    async def crash(self, store: Path | None = None) -> None:
+    async def crash(self) -> None:
         """The sidecar's process is gone, and what it had written is what there is; or, after the
-        disk's end, what a backup has."""
-        if self.backup is not None and self.rng.random() < 0.5:
-            self.older_state = True
+        disk's end, what a backup has, or nothing."""
+        store, how = self.copy_of_store(), "crash"
+        if self.rng.random() < 0.2:
+            (store / "base.journal").unlink()
+            self.older_state, how = True, "crash, with nothing left"
+        elif self.backup is not None and self.rng.random() < 0.5:
             store, self.backup = self.backup, None
-            self.say("crash, with an older state")
-        else:
-            store = self.copy_of_store()
-            self.say("crash")
+            self.older_state, how = True, "crash, with an older state"
+        self.say(how)
         if self.sides.agent is not None:
             await self.sides.cut(signal.SIGKILL)
         await self.quiet()
@@ -538,6 +583,12 @@ class Sequence:
         assert not mistakes, mistakes
         here, there = nodes(self.here), nodes(self.there)
         assert here == self.left_here
+        decide = engine._here.rules.decide
+        here = {
+            path: node
+            for path, node in here.items()
+            if not decide(path, node == tree.FOLDER).ignored
+        }
 
         def noted(path: str) -> bool:
             return path in notes or any(above in notes for above in tree.ancestors(path))
@@ -554,7 +605,9 @@ class Sequence:
         for path, content in now.items():
             assert is_whole(content), path
             left = path not in here and content not in theirs and not noted(path)
-            assert not left or self.older_state, f"{path} was removed here, and is there"
+            left = left and not decide(path, False).ignored
+            forgotten = self.older_state or self.rules_changed
+            assert not left or forgotten, f"{path} was removed here, and is there"
 
         # Nothing that people there wrote is gone.
         trash = set(contents(self.there / ".sidecar/trash").values())
