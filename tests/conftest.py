@@ -122,6 +122,7 @@ def _lend(box: Box, transport: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     box.fresh()
     monkeypatch.setenv("SIDECAR_SSH_CONFIG", str(box.ssh_config))
     yield box
+    box.end_jobs()
     box.cut()
 
 

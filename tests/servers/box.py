@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -86,6 +89,16 @@ class Box:
     def cut(self) -> None:
         """The network is gone for every connection to it; a new one may be made at once."""
         self.line.cut()
+
+    def end_jobs(self) -> None:
+        """Ends jobs that a test left there: they outlive every connection, and a test that fails
+        never comes to their end."""
+        home = f"HOME={self.home}".encode()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+                variables = environment.read_bytes().split(b"\0")
+                if home in variables and any(one.startswith(b"SIDECAR_JOB=") for one in variables):
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
     def fresh(self) -> None:
         """As at the start: nothing in the home, the line up, the right host key known."""

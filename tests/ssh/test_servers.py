@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def test_a_cut_is_seen_by_the_client(embedded: EmbeddedBox) -> None:
         assert child.stdout.readline() == b"up\n"
         embedded.cut()
         assert child.wait(30) == 255
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
+def test_a_job_that_a_test_left_is_ended_and_nothing_else(embedded: EmbeddedBox) -> None:
+    with subprocess.Popen(
+        [need_program("ssh"), "-F", str(embedded.ssh_config), "box"]
+        # The first is no job's, and tells how the job ended.
+        + ["env SIDECAR_JOB=1 sh -c 'echo up; exec sleep 100'; echo $?"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        embedded.end_jobs()
+        assert child.stdout.readline() == b"137\n"
+        assert child.wait(30) == 0
 
 
 def test_the_user_of_a_test_is_nobody_real(isolated: Path, tmp_path: Path) -> None:
