@@ -205,7 +205,7 @@ def test_a_local_file_that_came_with_a_clone_is_a_strangers(desk: Desk) -> None:
     refused(desk)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
 def test_a_local_file_of_another_user_is_a_strangers(desk: Desk) -> None:
     file = desk.write("sidecar.local.toml", '[hosts.evil]\nvia = "sh -c x"\n')
     assert desk.load().untrusted == []

@@ -64,12 +64,14 @@ both = pytest.mark.parametrize(
     "portable",
     [
         pytest.param(
-            False, id="inotify", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+            False,
+            id="inotify",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only on Linux"),
         ),
         pytest.param(True, id="watchfiles"),
     ],
 )
-linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: inotify")
 
 
 @both
