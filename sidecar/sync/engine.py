@@ -243,6 +243,8 @@ class SyncEngine:
             SyncError: the folder cannot be used.
             Disconnected: the connection went away meanwhile.
         """
+        if self.attached:  # another look would tell base what the first one's agent does not hear
+            return (await self.sync(prefer=prefer, dry_run=True)).plan
         async with self._step:
             there = There(agent, number, self._base)
             opened, found = await self._look(there, prefer)

@@ -313,6 +313,21 @@ async def test_a_file_deleted_there_is_put_back_and_said(sides: Sides) -> None:
     assert sides.read_there("main.py") == "one\n"
 
 
+async def test_a_preview_of_sides_that_are_together_leaves_their_lists_equal(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    sides.engine._base.intend("main.py", content_digest(b"two\n"))
+    sides.write_there("main.py", "two\n")
+    assert sides.agent is not None
+    assert await sides.engine.preview(sides.agent, sides.new_root()) == ["push main.py"]
+    await sides.engine.sync()
+    assert sides.read_there("main.py") == "one\n"
+    assert await sides.lists_are_equal()
+
+
 async def test_a_folder_deleted_there_is_put_back_although_only_the_folder_was_looked_at(
     sides: Sides,
 ) -> None:
