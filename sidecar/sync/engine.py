@@ -4,6 +4,10 @@ Everything that happens is the same step: *these paths may differ; look at both 
 act*. A save names one path, a branch switch hundreds, a reconnect all that a scan and a sweep
 found. Steps are taken one at a time (`_step`); what they send is answered while the next one goes
 on (push.py), and only an answer changes base.
+
+It is a long module, and one noun: what a step needs, and what may come in between its waits (an
+answer, a refusal, the end of the connection), can only be read together. What needs no step is
+elsewhere: guards, saves, notes, both sides' views, uploads.
 """
 
 from __future__ import annotations
@@ -14,14 +18,13 @@ import logging
 import os
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import delta, messages, paths, reconcile, tree
+from sidecar.core import messages, paths, reconcile, tree
 from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
@@ -39,6 +42,7 @@ from sidecar.sync.here import Here, Unreadable, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.notes import WHOLE, Notes, unsent
 from sidecar.sync.push import Pusher
+from sidecar.sync.saves import QUIET, Saves
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.there import Found, There
@@ -49,15 +53,6 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY = 30.0
 """Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
 the agent 2 µs a file; runs and syncs look at once, whatever this says."""
-
-QUIET = 0.01
-"""Seconds for which a file must not have been written, before a change that only the watcher told
-of is read; what may pass from such a save until it is sent."""
-
-WRITTEN_FOR = 0.25
-"""Seconds after which a file is sent as it is: one that never is quiet (a log), or stays empty."""
-
-EMPTY = tree.file(delta.content_digest(b""))
 
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
@@ -116,12 +111,10 @@ class SyncEngine:
         self._dirty: set[str] = set()
         self._rescan = False
         self._notes = Notes()
-        self._saved_at: dict[str, float] = {}
-        self._told: set[str] = set()
-        self._in_writing_since: dict[str, float] = {}
+        self._saves = Saves()
         self._refusals: dict[str, int] = {}
         self._removed = 0
-        self._removals: deque[float] = deque()
+        self._removals = guards.Removals()
         self._wake = asyncio.Event()
         self._step = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -327,11 +320,9 @@ class SyncEngine:
     def saved(self, absolute: Iterable[str]) -> None:
         """An editor wrote these files (absolute paths). Those outside the root are left aside.
         Never blocks."""
-        now = time.monotonic()
         for path in map(self._here.relative, absolute):
             if path:
-                self._saved_at.setdefault(path, now)
-                self._told.add(path)
+                self._saves.told(path)
                 self._touch(path)
 
     def _touch(self, path: str) -> None:
@@ -424,7 +415,7 @@ class SyncEngine:
         guards.refuse_a_root_that_is_gone(self.project, self.root.is_dir())
         here = await self._look_here(dirty)
         if patient:
-            here = {path: read for path, read in here.items() if not self._in_writing(path, read)}
+            here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
         found = await self._other_side.nodes(here)
         self._refresh(here, found)
         await self._other_side.tell()
@@ -443,8 +434,7 @@ class SyncEngine:
         await self._other_side.tell()
         self._notes.clear([WHOLE])
         looked_at = here.keys() - self._dirty  # what was saved again meanwhile has its turn yet
-        self._told -= looked_at
-        for path in looked_at & self._saved_at.keys() - self._notes.paths:
+        for path in self._saves.looked_at(looked_at) - self._notes.paths:
             if self._on_its_way(path) is None:
                 self._say_synced(path)  # saved without a change, or the watcher was first
         self._on_change()
@@ -473,20 +463,9 @@ class SyncEngine:
                 here[path] = read
         return here
 
-    def _in_writing(self, path: str, read: Content | None) -> bool:
-        """Whether to look again in a moment, since somebody seems to be writing the file. What an
-        editor has just said it saved is whole. A file that became empty is waited for in any
-        case: programs empty a file and then fill it, and on a busy machine that takes a while."""
-        told = path in self._told
-        self._told.discard(path)
-        since = self._in_writing_since
-        emptied = read is not None and read.node == EMPTY and path in self._base.entries
-        if not emptied and (told or read is None or not read.fresh):
-            since.pop(path, None)
-            return False
-        now = time.monotonic()
-        if now - since.setdefault(path, now) > WRITTEN_FOR:
-            del since[path]
+    def _unfinished(self, path: str, read: Content | None) -> bool:
+        """Leaves a file for later that somebody seems to be writing."""
+        if not self._saves.is_unfinished(path, read, self._base.entries):
             return False
         asyncio.get_running_loop().call_later(QUIET, self._touch, path)
         return True
@@ -534,12 +513,7 @@ class SyncEngine:
         """Holds back an unusual number of removals; all else goes on."""
         if prefer == "local":
             return actions
-        now = time.monotonic()
-        while self._removals and self._removals[0] < now - guards.AT_ONCE:
-            self._removals.popleft()
-        waiting = guards.removals_that_must_wait(actions, self.files, len(self._removals))
-        if not waiting:
-            self._removals.extend(now for _ in guards.removals(actions))
+        waiting = self._removals.that_must_wait(actions, self.files, time.monotonic())
         for path in waiting:
             text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
             self._notes.say(path, "held", text)
@@ -611,15 +585,15 @@ class SyncEngine:
 
     def _say_synced(self, path: str, bytes_sent: int = 0) -> None:
         """Tells of a save that it is visible there, if an editor told of it."""
-        saved = self._saved_at.pop(path, None)
-        if saved is not None:
+        milliseconds = self._saves.visible(path)
+        if milliseconds is not None:
             self._on_synced(
                 api.Synced(
                     project=self.project,
                     host=self.host,
                     paths=[path],
                     bytes_sent=bytes_sent,
-                    milliseconds=(time.monotonic() - saved) * 1000,
+                    milliseconds=milliseconds,
                 )
             )
 

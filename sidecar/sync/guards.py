@@ -1,10 +1,11 @@
 """Guards: the moments at which going on might lose something, so nothing is done.
 
-Each is a small function with a sentence for a name; none has an effect.
+Each has a sentence for a name; none has an effect on files.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from sidecar.core import reconcile
@@ -76,21 +77,30 @@ def refuse_a_root_that_is_gone(root: str, exists: bool) -> None:
         )
 
 
-def removals(actions: Sequence[reconcile.Action]) -> list[str]:
-    return [action.path for action in actions if isinstance(action, reconcile.Remove)]
+class Removals:
+    """Counts what is removed there, to notice when it is unusually much at once. What was let
+    through a moment ago counts, since a mass deletion may be seen in parts."""
 
+    def __init__(self) -> None:
+        self._made: deque[float] = deque()
 
-def removals_that_must_wait(
-    actions: Sequence[reconcile.Action], known: int, before: int
-) -> set[str]:
-    """The paths of an unusual number of removals at once, or of all there was; else none.
+    def that_must_wait(
+        self, actions: Sequence[reconcile.Action], known: int, now: float
+    ) -> set[str]:
+        """The paths of an unusual number of removals, or of all there was; else none, and these
+        removals are counted as made.
 
-    Args:
-        known: paths that both sides agree on.
-        before: removals of the last AT_ONCE seconds.
-    """
-    removed = removals(actions)
-    together = before + len(removed)
-    unusual = together > MANY and 4 * together > before + known
-    everything = known > 1 and len(removed) >= known
-    return set(removed) if unusual or everything else set()
+        Args:
+            known: paths that both sides agree on.
+            now: the monotonic clock, in seconds.
+        """
+        while self._made and self._made[0] < now - AT_ONCE:
+            self._made.popleft()
+        removed = [action.path for action in actions if isinstance(action, reconcile.Remove)]
+        together = len(self._made) + len(removed)
+        unusual = together > MANY and 4 * together > len(self._made) + known
+        everything = known > 1 and len(removed) >= known
+        if unusual or everything:
+            return set(removed)
+        self._made.extend(now for _ in removed)
+        return set()

@@ -168,6 +168,9 @@ class There:
         async for part in self.agent.parts(build, lane):
             assert isinstance(part, messages.Swept)
             for path, there in identity.unpack(part.body):
+                agreed = self._base.entries.get(path)
+                if agreed is not None and agreed.remote == there:
+                    self._untold[path] = True  # its list lags behind base
                 self.differs(path, there)
 
     def differs(self, path: str, there: Identity | None) -> None:
