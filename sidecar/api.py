@@ -53,8 +53,10 @@ class SyncParams(Place, frozen=True, kw_only=True):
 
 
 class PathNote(Message, frozen=True, kw_only=True):
-    """A path and what is to be said of it. `kind`: "conflict", "newer-there", "refused",
-    "unreadable", "skipped"."""
+    """A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
+    "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
+    back), "held" (one of very many removals, waits for a word), "refused" (the remote could not
+    take it), "unreadable" (it could not be read here), "skipped" (never sent)."""
 
     path: str
     kind: str

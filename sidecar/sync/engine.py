@@ -331,11 +331,18 @@ class SyncEngine:
         self._wake.set()
 
     async def _watch(self) -> None:
-        async for batch in Watcher(self.root, self._here.rules).batches():
-            self._rescan |= batch.rescan
-            for path in batch.paths:
-                self._touch(path)
+        while True:
+            try:
+                async for batch in Watcher(self.root, self._here.rules).batches():
+                    self._rescan |= batch.rescan
+                    for path in batch.paths:
+                        self._touch(path)
+                    self._wake.set()
+            except Exception:  # scans take over until it watches again
+                log.exception("the watch on %s ended", self.root)
+            self._rescan = True
             self._wake.set()
+            await asyncio.sleep(SWEEP_EVERY)
 
     def _differing(self, found: Scan) -> set[str]:
         # Answers may come while a thread compares: lists are taken in one go.
