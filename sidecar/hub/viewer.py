@@ -110,7 +110,11 @@ class Viewer:
                 await self._client.output(part)
                 self._size -= len(part.data)
                 self._offset = part.end
-            if self._end or self._behind:
+            if self._behind:
+                # We may have fallen behind just now: a view left open would tell all of it again.
+                await self._view.close()
+                return
+            if self._end:
                 return
             self._news.clear()
             try:
