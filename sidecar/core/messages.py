@@ -7,6 +7,8 @@ meaning is a new type. Paths are relative to a root, '/'-separated; paths.py che
 
 Whoever asks chooses `id`; the answer carries it. Every request may be answered by `Fail`.
 Sequence numbers (`seq`) count the changes of one root, from 1, in the order of sending.
+
+The module is long because it is a table: whoever reads one message wants its neighbours.
 """
 
 import json
