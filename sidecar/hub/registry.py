@@ -16,11 +16,12 @@ from sidecar.config import model
 from sidecar.config import trust as trusted
 from sidecar.config.load import Loaded, load
 from sidecar.config.project import Project, find_project
-from sidecar.errors import ConfigError, UsageError
+from sidecar.errors import ConfigError, ConnectError, UsageError
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.links import Links
 from sidecar.hub.sessions import Session
 from sidecar.questions import Choice
+from sidecar.ssh.resolve import resolve
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Registry:
         self._sessions: dict[Key, Session] = {}
         self._opening = asyncio.Lock()
         self._retiring: dict[Key, asyncio.Task[None]] = {}
-        self._linger: dict[Key, float] = {}
+        self._linger: dict[Key, float | None] = {}
 
     @property
     def busy(self) -> bool:
@@ -101,7 +102,7 @@ class Registry:
             loaded = self.load(client, project)
             name, settings = loaded.host(host)
         session = await self._opened(project, name, settings, loaded.config.sync)
-        self._linger[project.root, name] = loaded.config.linger or 0.0
+        self._linger[project.root, name] = loaded.config.linger
         session.clients.add(client)
         if retiring := self._retiring.pop((project.root, name), None):
             retiring.cancel()
@@ -166,7 +167,8 @@ class Registry:
         while session.pending:
             self._changed.clear()
             await self._changed.wait()
-        await asyncio.sleep(self._linger.get(key, 0.0))
+        linger = self._linger.get(key)
+        await asyncio.sleep(await _control_persist(session) if linger is None else linger)
         # From here on a client that comes opens the project anew; the lock orders the two.
         async with self._opening:
             if session.clients or self._sessions.get(key) is not session:
@@ -180,6 +182,17 @@ class Registry:
     def _tell(self) -> None:
         self._changed.set()
         self._on_change()
+
+
+async def _control_persist(session: Session) -> float:
+    """How long the person's ssh configuration has an unused connection of this host stay, in
+    seconds; nothing for one that was never made."""
+    if not session.engine.attached:
+        return 0.0
+    try:
+        return (await resolve(session.host.ssh)).control_persist
+    except ConnectError:
+        return 0.0
 
 
 def local_paths(paths: Iterable[str]) -> dict[str, list[str]]:

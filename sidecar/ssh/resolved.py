@@ -6,6 +6,7 @@ lists of texts by option name, and leave as one Resolved that says nothing twice
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class Resolved:
     send_env: tuple[str, ...] = ()
     forward_agent: bool = False
     control_path: str = ""
+    control_persist: float = 0.0
+    """Seconds for which a connection that nobody uses is kept; `inf` for ever."""
     local_command: str = ""
     """Run by ssh after signing in; empty unless PermitLocalCommand."""
     only_openssh: tuple[str, ...] = ()
@@ -207,6 +210,9 @@ def build(
 
     strict = one("stricthostkeychecking", "ask").lower()
     strict = {"true": "yes", "false": "no", "off": "no"}.get(strict, strict)
+    persist = {"yes": math.inf, "true": math.inf, "no": 0.0, "false": 0.0}.get(
+        one("controlpersist", "no").lower()
+    )
     beyond = tuple(
         name
         for name, idle in _ONLY_OPENSSH.items()
@@ -256,6 +262,7 @@ def build(
         send_env=tuple(options.get("sendenv", ())),
         forward_agent=one("forwardagent", "no").lower() in ("yes", "true"),
         control_path=named("controlpath"),
+        control_persist=persist if persist is not None else number("controlpersist"),
         local_command=named("localcommand") if flag("permitlocalcommand", False) else "",
         only_openssh=beyond,
     )

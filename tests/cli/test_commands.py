@@ -13,6 +13,7 @@ import pytest
 import sidecar
 from tests.hub.laptop import COMMAND, PATIENCE, Laptop, until_gone
 from tests.servers.box import Box
+from tests.servers.programs import need_program
 
 
 def test_the_version_is_told() -> None:
@@ -237,6 +238,21 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(nearby: Laptop, embe
     nearby.write("b.py", "new\n")
     assert nearby.sidecar("sync", "-n").stdout == "push a.py\npush b.py\n"
     assert (there / "a.py").read_text() == "mine\n"
+
+
+def test_a_hub_stays_as_long_as_the_ssh_configuration_has_connections_stay(
+    nearby: Laptop, embedded: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_program("ssh")
+    config = tmp_path / "ssh_config"
+    config.write_text(f"{embedded.ssh_config.read_text()}\nHost *\n  ControlPersist 10m\n")
+    monkeypatch.setenv("SIDECAR_SSH_CONFIG", str(config))
+    monkeypatch.delenv("SIDECAR_LINGER", raising=False)
+    nearby.write("a.py", "x = 1\n")
+    assert nearby.sidecar("sync").returncode == 0
+    pid = nearby.hub_pid()
+    assert nearby.sidecar("sync").returncode == 0
+    assert nearby.hub_pid() == pid
 
 
 def test_a_hub_that_lingers_keeps_its_connection(

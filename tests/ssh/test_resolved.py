@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -83,6 +84,9 @@ def test_an_empty_configuration_gives_the_defaults() -> None:
         ("sendenv LANG\nsendenv LC_*", "send_env", ("LANG", "LC_*")),
         ("controlpath none", "control_path", ""),
         ("controlpath /c", "control_path", "/c"),
+        ("controlpersist no", "control_persist", 0.0),
+        ("controlpersist yes", "control_persist", math.inf),
+        ("controlpersist 600", "control_persist", 600.0),
         ("localcommand x\npermitlocalcommand no", "local_command", ""),
         ("localcommand x\npermitlocalcommand yes", "local_command", "x"),
         ("pkcs11provider /lib/p.so", "only_openssh", ("pkcs11provider",)),
