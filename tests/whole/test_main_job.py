@@ -42,7 +42,7 @@ def note(number, frame):
 signal.signal(signal.SIGINT, note)
 signal.signal(signal.SIGTERM, note)
 # A worker of the same group, as a data loader is one. Its line is one write.
-WORKER = "import os, time; os.write(1, b'worker\\n'); time.sleep(99)"
+WORKER = "import os, time; os.write(1, b'worker\\\\n'); time.sleep(99)"
 subprocess.Popen([sys.executable, "-c", WORKER])
 while True:
     time.sleep(0.05)
