@@ -20,6 +20,7 @@ from sidecar.config import places
 from sidecar.hub import framing, process
 from sidecar.hub.process import HubError
 from tests.hub.laptop import Laptop, until_gone
+from tests.servers.programs import need_program
 
 
 def meet() -> tuple[socket.socket, api.Welcome]:
@@ -46,10 +47,11 @@ def test_the_hub_ends_with_its_last_client_and_leaves_no_socket(laptop: Laptop) 
 
 
 def test_the_hub_is_nobodys_child_and_has_no_terminal(laptop: Laptop) -> None:
+    ps = need_program("ps")
     connection, welcome = meet()
     assert os.getsid(welcome.pid) != os.getsid(0)
     parent = subprocess.run(
-        ["ps", "-o", "ppid=", "-p", str(welcome.pid)], capture_output=True, text=True, check=True
+        [ps, "-o", "ppid=", "-p", str(welcome.pid)], capture_output=True, text=True, check=True
     )
     assert int(parent.stdout) != os.getpid()
     connection.close()

@@ -249,6 +249,7 @@ async def test_batch_mode_asks_nothing(embedded: Box, connect: Connect) -> None:
 async def test_a_changed_key_is_refused_whatever_is_set(
     embedded: Box, connect: Connect, strict: str
 ) -> None:
+    need_program("ssh-keygen")
     other = make_key(embedded.folder / f"other-{strict}")
     embedded.known_hosts.write_text(f"# a comment\n[127.0.0.1]:{embedded.port} {other.public}\n")
     configure(embedded, StrictHostKeyChecking=strict)

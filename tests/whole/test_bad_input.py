@@ -23,6 +23,7 @@ from tests.servers.box import Box, write_ssh_config
 from tests.servers.embedded import EmbeddedBox
 from tests.servers.keys import make_key
 from tests.servers.loop_thread import LoopThread
+from tests.servers.programs import need_program
 from tests.whole import traces
 from tests.whole.waiting import soon
 
@@ -336,6 +337,8 @@ def test_a_password_that_is_refused(laptop: Laptop, guarded: EmbeddedBox) -> Non
 def test_a_password_and_nobody_to_type_it(
     laptop: Laptop, guarded: EmbeddedBox, transport: str
 ) -> None:
+    if transport == "openssh":
+        need_program("ssh")
     laptop.configure(f'[hosts.box]\npath = "~/model"\ntransport = "{transport}"\n')
     done = laptop.sidecar("sync")
     assert done.returncode == 1
