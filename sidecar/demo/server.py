@@ -16,6 +16,9 @@ from pathlib import Path
 
 import asyncssh
 
+CLOSE_PATIENCE = 3.0
+"""Seconds that commands get to end after they were told to."""
+
 
 class DemoServer:
     """Listens on a free port from its making until `close`.
@@ -76,6 +79,13 @@ class DemoServer:
                 process.exit(status if status >= 0 else 128 - status)
             await process.wait_closed()
         finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+                with contextlib.suppress(OSError):
+                    await child.stdin.wait_closed()
             self._children.discard(child.pid)
 
     def close(self) -> None:
@@ -91,7 +101,11 @@ class DemoServer:
     async def _close(self) -> None:
         self._acceptor.close()
         await self._acceptor.wait_closed()
+        # The commands were told to end; their pipes are closed by the loop, while it still runs.
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=CLOSE_PATIENCE)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
