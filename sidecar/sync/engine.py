@@ -57,6 +57,13 @@ the agent 2 µs a file; runs and syncs look at once, whatever this says."""
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
 
+REMEDIES = {
+    "disk": "nothing was changed there; see to its disk, then `sidecar sync`",
+    "path": "nothing was changed there; see to that path there, then `sidecar sync`",
+}
+OTHER_REMEDY = "nothing was changed there; `sidecar sync` tries again"
+"""What next, by the code of a refusal that looking again does not settle."""
+
 BRINGS = (reconcile.Push, reconcile.MakeDirectory)
 """Actions that send what is here."""
 
@@ -620,7 +627,8 @@ class SyncEngine:
         elif refused.code in LOOK_AGAIN and self._refusals.get(path, 0) < PATIENCE:
             self._touch(path)
         else:
-            self._notes.say(path, "refused", f"{self.host} said: {refused.why}")
+            remedy = REMEDIES.get(refused.code, OTHER_REMEDY)
+            self._notes.say(path, "refused", f"{self.host} said: {refused.why}; {remedy}")
         self._on_change()
 
     async def _sweep_now_and_then(self) -> None:
