@@ -178,10 +178,8 @@ def test_what_somebody_else_put_there_is_not_replaced(laptop: Laptop, tmp_path: 
 
 
 def test_the_hub_is_not_ended_under_others_without_force(laptop: Laptop, nearby: Laptop) -> None:
-    serve = laptop.start("serve")
-    pid = 0
-    while not pid:
-        pid = laptop.hub_pid()
+    serve = laptop.serve()
+    pid = laptop.hub_pid()
     done = laptop.sidecar("hub", "stop")
     assert done.returncode == 2
     assert "1 program uses it" in done.stderr

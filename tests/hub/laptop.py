@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -71,6 +72,20 @@ class Laptop:
         )
         self._started.append(process)
         return process
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        """A language server that has answered its `initialize`: the hub knows it from then on. (To
+        ask for the hub's pid before that may be the hub's only use so far, and so end it.)"""
+        serve = self.start("serve")
+        assert serve.stdin is not None
+        assert serve.stdout is not None
+        parameters = {"processId": None, "rootUri": None, "capabilities": {}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters}
+        body = json.dumps(request).encode()
+        serve.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        serve.stdin.flush()
+        assert serve.stdout.readline().startswith(b"Content-")
+        return serve
 
     def hub_pid(self) -> int:
         """Of the running hub; 0 where there is none."""

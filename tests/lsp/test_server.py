@@ -254,11 +254,9 @@ def test_garbage_on_stdin_gets_one_clear_line(laptop: Laptop, garbage: bytes) ->
 
 
 def test_it_ends_when_stdout_is_closed(laptop: Laptop) -> None:
-    serve = laptop.start("serve")
+    serve = laptop.serve()
     assert serve.stdout is not None
-    hub = 0
-    while not hub:
-        hub = laptop.hub_pid()
+    hub = laptop.hub_pid()
     serve.stdout.close()
     assert serve.wait(PATIENCE) == 1
     until_gone(hub)
