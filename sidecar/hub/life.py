@@ -13,6 +13,7 @@ from sidecar import api
 from sidecar.config import places
 from sidecar.hub.control import ControlServer
 from sidecar.hub.face import serve_rpc
+from sidecar.hub.news import Late, within
 from sidecar.hub.ownership import Ownership, acquire
 from sidecar.hub.service import Service
 
@@ -86,8 +87,8 @@ class Hub:
             self._changed.clear()
             needed = self._control.busy or service.busy
             try:
-                await asyncio.wait_for(self._changed.wait(), None if needed else patience)
-            except (TimeoutError, asyncio.TimeoutError):
+                await within(None if needed else patience, self._changed.wait())
+            except Late:
                 break
             # The face that started this hub has come, and may have gone already.
             patience = 0.0

@@ -156,7 +156,7 @@ class Registry:
                     return before
                 log.info("the configuration of %s on %s has changed", project.root, name)
                 del self._sessions[key]
-                await before.close()
+                await asyncio.shield(before.close())
             session = await Session.open(project, name, host, sync, self.links, self._tell)
             if before is not None:
                 session.take_over(before)

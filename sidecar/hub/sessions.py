@@ -118,7 +118,11 @@ class Session:
             os.close(lock)
             raise
         # The watcher's steps are nobody's request.
-        await in_nobodys_name(session.engine.start(), name=f"start {project.root}")
+        try:
+            await in_nobodys_name(session.engine.start(), name=f"start {project.root}")
+        except BaseException:  # called off: the next one that asks must find the lock free
+            await asyncio.shield(session.close())
+            raise
         return session
 
     @property
@@ -245,9 +249,11 @@ class Session:
         if self._telling:
             self._telling.cancel()
         self.jobs.close()
-        await self.engine.close()
-        self._links.give_back(self.link, self)
-        os.close(self._lock)
+        try:
+            await self.engine.close()
+        finally:
+            self._links.give_back(self.link, self)
+            os.close(self._lock)
 
     # --- what the link says ------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from sidecar import api
 from sidecar.errors import Disconnected, SidecarError
 from sidecar.hub.client import Client
+from sidecar.hub.news import Late, within
 from sidecar.jobs.job import Job, View
 
 log = logging.getLogger(__name__)
@@ -118,8 +119,8 @@ class Viewer:
                 return
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), None if self._follow else QUIET)
-            except (TimeoutError, asyncio.TimeoutError):
+                await within(None if self._follow else QUIET, self._news.wait())
+            except Late:
                 return
 
     def _so_far(self) -> api.Exited:

@@ -8,7 +8,6 @@ message, by plain LSP.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import os
@@ -20,6 +19,7 @@ from pygls import uris
 
 from sidecar import api
 from sidecar.hub.client import Client
+from sidecar.hub.news import Late, within
 from sidecar.hub.rpc import Peer, RpcError
 from sidecar.lsp.diagnostics import Board
 from sidecar.lsp.progress import Bar
@@ -127,8 +127,8 @@ class LspClient(Client):
 
     async def choose(self, question: Choice) -> str | None:
         try:
-            return await asyncio.wait_for(super().choose(question), QUESTION_SECONDS)
-        except (TimeoutError, asyncio.TimeoutError):
+            return await within(QUESTION_SECONDS, super().choose(question))
+        except Late:
             return None
 
 
