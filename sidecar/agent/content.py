@@ -20,6 +20,9 @@ MOST_DIGESTS = 16384
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 512, 64 << 20
 
+MOST_ANCHOR = 64
+"""Bytes of a block that travel beside its checksum."""
+
 MOST_DEPTH = 128
 """How deep a listing goes, each level an open descriptor."""
 
@@ -45,11 +48,15 @@ class Content:
     def signature(self, ask: messages.Signature) -> None:
         if not SMALLEST_BLOCK <= ask.block <= LARGEST_BLOCK:
             raise Failure("path", "blocks of %d bytes are not possible" % ask.block)
+        if not 0 <= ask.anchors <= MOST_ANCHOR:
+            raise Failure("path", "anchors of %d bytes are not possible" % ask.anchors)
         file = self._open(ask.path)
         before = identities.from_stat(os.fstat(file.number))
         sums = bytearray()
         for data in _blocks(file.number, ask.block):
             sums += hashlib.blake2b(data, digest_size=16).digest()
+            if ask.anchors and len(data) == ask.block:
+                sums += data[: ask.anchors]
             if len(sums) >= frames.CHUNK:
                 part = messages.SignaturePart(ask.id, False, None, bytes(sums))
                 self._send(part, frames.BULK)

@@ -200,16 +200,20 @@ class Digested(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """The strong checksums (BLAKE2b-128) of a file's blocks of `block` bytes."""
+    """The strong checksums (BLAKE2b-128) of a file's blocks of `block` bytes. `anchors`: so many
+    of each whole block's first bytes are wanted behind its checksum, by which the block can be
+    searched for at any offset."""
 
     id: int
     root: int
     path: str
     block: int
+    anchors: int = 0
 
 
 class SignaturePart(NamedTuple):
-    """Checksums, 16 bytes each, in order. `identity` is the file's before and after the read."""
+    """Checksums, 16 bytes each, in order, with anchors behind them where they were asked for; cut
+    anywhere. `identity` is the file's before and after the read."""
 
     id: int
     last: bool

@@ -4,7 +4,8 @@ Those of contents that we pushed are made here and never cross the wire, so they
 to compare and to search for: xxh3-128 of each block and of each group of GROUP blocks, seeded
 anew for every signature (so that nobody can prepare two contents that look alike), and each
 block's first ANCHOR bytes as they are, by which a block is found again at any offset with no
-rolling checksum. What the agent computes has BLAKE2b-128 of each block and nothing else.
+rolling checksum. What the agent computes has BLAKE2b-128 of each block, and anchors if they are
+asked for.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class FileSignature:
     """What is known of an old content.
 
     `strong`: STRONG bytes for each block, the last of which may be short. `groups`: the same for
-    each whole group of GROUP whole blocks. `anchors`: ANCHOR bytes for each whole block. The last
-    two are empty where the agent made the signature.
+    each whole group of GROUP whole blocks. `anchors`: ANCHOR bytes for each whole block. Where the
+    agent made the signature, `groups` is empty, and `anchors` too if they were not asked for.
     """
 
     def __init__(
@@ -104,15 +105,30 @@ class FileSignature:
         )
 
 
-def remote_signature(size: int, block: int, checksums: bytes) -> FileSignature:
-    """The signature of a file there, from the BLAKE2b-128 checksums that the agent told.
+def remote_signature(
+    size: int, block: int, checksums: bytes, *, anchors: bool = False
+) -> FileSignature:
+    """The signature of a file there, from what the agent told.
 
+    Args:
+        checksums: BLAKE2b-128 of each block, one behind the other.
+        anchors: behind each whole block's checksum stand its first ANCHOR bytes, as
+            `messages.Signature` with `anchors=ANCHOR` asks for.
     Raises:
         ValueError: they are not as many as a file of that size has blocks.
     """
-    if block < 1 or len(checksums) != STRONG * -(-size // block):
+    count, whole = (-(-size // block), size // block) if block >= 1 else (-1, -1)
+    if anchors and block < ANCHOR:
+        raise ValueError("blocks that are shorter than their anchors")
+    if len(checksums) != STRONG * count + (ANCHOR * whole if anchors else 0):
         raise ValueError("the remote's signature has a wrong length")
-    return FileSignature(size, block, _blake2b, checksums)
+    if not anchors:
+        return FileSignature(size, block, _blake2b, checksums)
+    step = STRONG + ANCHOR
+    starts = range(0, len(checksums), step)
+    strong = b"".join(checksums[at : at + STRONG] for at in starts)
+    heads = b"".join(checksums[at + STRONG : at + step] for at in starts)
+    return FileSignature(size, block, _blake2b, strong, anchors=heads)
 
 
 class Signer:

@@ -64,6 +64,14 @@ class TestSignature:
         assert parts[-1].identity == there(laptop, "f")
         assert set(laptop.heard.lanes[-len(parts) :]) == {frames.BULK}
 
+    def test_each_whole_blocks_beginning_comes_with_it(self, laptop: Laptop) -> None:
+        data = os.urandom(3000)
+        (laptop.folder / "f").write_bytes(data)
+        parts = laptop.parts(lambda id: m.Signature(id, ROOT, "f", 1024, 16))
+        told = b"".join(part.body for part in parts)
+        assert len(told) == 3 * 16 + 2 * 16
+        assert (told[16:32], told[48:64]) == (data[:16], data[1024:1040])
+
     def test_of_an_empty_file(self, laptop: Laptop) -> None:
         (laptop.folder / "f").write_bytes(b"")
         [part] = laptop.parts(lambda id: m.Signature(id, ROOT, "f", 1024))
@@ -77,10 +85,12 @@ class TestSignature:
         assert isinstance(laptop.ask(lambda id: m.Signature(id, ROOT, path, 1024)), m.Fail)
         assert isinstance(laptop.ask(lambda id: m.Fetch(id, ROOT, path)), (m.Fail, m.FetchPart))
 
-    @pytest.mark.parametrize("block", [0, -1, 1, 1 << 40])
-    def test_blocks_have_a_sensible_size(self, laptop: Laptop, block: int) -> None:
+    @pytest.mark.parametrize(
+        ("block", "anchors"), [(0, 0), (-1, 0), (1, 0), (1 << 40, 0), (1024, -1), (1024, 65)]
+    )
+    def test_blocks_have_a_sensible_size(self, laptop: Laptop, block: int, anchors: int) -> None:
         (laptop.folder / "f").write_bytes(b"x")
-        assert isinstance(laptop.ask(lambda id: m.Signature(id, ROOT, "f", block)), m.Fail)
+        assert isinstance(laptop.ask(lambda id: m.Signature(id, ROOT, "f", block, anchors)), m.Fail)
 
 
 class TestFetch:

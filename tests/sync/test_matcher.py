@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sidecar.core.delta import Copy, Literal, Operation
 from sidecar.sync import matcher
 from sidecar.sync.matcher import FileSignature, Limits, Signer, match, remote_signature
+from sidecar.sync.signature import ANCHOR
 
 
 class Memory:
@@ -31,10 +32,13 @@ def signed(content: bytes, block: int = 0) -> FileSignature:
     return signer.finish()
 
 
-def told_by_the_agent(content: bytes, block: int) -> FileSignature:
-    blocks = [content[at : at + block] for at in range(0, len(content), block)]
-    checksums = (hashlib.blake2b(one, digest_size=16).digest() for one in blocks)
-    return remote_signature(len(content), block, b"".join(checksums))
+def told_by_the_agent(content: bytes, block: int, *, anchors: bool = False) -> FileSignature:
+    told = b""
+    for at in range(0, len(content), block):
+        data = content[at : at + block]
+        told += hashlib.blake2b(data, digest_size=16).digest()
+        told += data[:ANCHOR] if anchors and len(data) == block else b""
+    return remote_signature(len(content), block, told, anchors=anchors)
 
 
 def applied(operations: list[Operation], old: bytes) -> bytes:
@@ -116,6 +120,7 @@ def test_operations_make_the_new_content_from_the_old_one(
     check(old, new, signed(old, block))
     check(old, new, FileSignature.from_bytes(signed(old, block).to_bytes()))
     check(old, new, told_by_the_agent(old, block))
+    check(old, new, told_by_the_agent(old, block, anchors=True))
     check(old, new, told_by_the_agent(old, block - 15))
 
 
