@@ -135,7 +135,7 @@ def read_link(root: Path, path: str) -> tuple[Identity, str]:
         Changed: it is no link any more.
         OSError: it is not there.
     """
-    with _parent(root, path) as (folder, name):
+    with opened_parent(root, path) as (folder, name):
         before = identity.from_stat(os.lstat(name, dir_fd=folder))
         try:
             target = os.readlink(name, dir_fd=folder)
@@ -155,7 +155,7 @@ def lookup(root: Path, path: str) -> Identity | None:
         OSError: it cannot be told.
     """
     try:
-        with _parent(root, path) as (folder, name):
+        with opened_parent(root, path) as (folder, name):
             return identity.from_stat(os.lstat(name, dir_fd=folder))
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -186,7 +186,7 @@ def may_hide_a_change(found: Identity, now_ns: int) -> bool:
 
 
 def _open(root: Path, path: str) -> int:
-    with _parent(root, path) as (folder, name):
+    with opened_parent(root, path) as (folder, name):
         try:
             return os.open(name, _FILE, dir_fd=folder)
         except OSError as error:
@@ -196,7 +196,7 @@ def _open(root: Path, path: str) -> int:
 
 
 @contextmanager
-def _parent(root: Path, path: str) -> Iterator[tuple[int | None, str]]:
+def opened_parent(root: Path, path: str) -> Iterator[tuple[int | None, str]]:
     """The folder that holds a path, as a descriptor, and the path's name in it. Where descriptors
     of folders cannot be used: None, and the whole path.
 
