@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sidecar import api
-from sidecar.core import identity, tree
+from sidecar.core import tree
 from sidecar.core.overlay import Overlay
 from sidecar.errors import RunError
 from sidecar.sync.base import Base
@@ -38,7 +38,7 @@ def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool) -> Barrier:
     While changes are on their way their identities are not known here. The agent then goes by its
     own managed set, which only our messages change, and by its sweep.
     """
-    digest = "" if pusher.waiting else identity.digest(base.remote_entries())
+    digest = "" if pusher.waiting else base.remote_digest()
     on_their_way = {path: change.node for path, change in pusher.latest.items()}
     return Barrier(pusher.seq, digest, tree.digest(Overlay(base.nodes(), on_their_way)), as_is)
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sidecar.core.identity import Entry, Identity
+from sidecar.core.identity import Entry, Identity, SetDigest
 from sidecar.core.tree import Node
 
 VERSION = 1
@@ -52,6 +52,7 @@ class Base:
         self._path = path
         self._entries: dict[str, Agreed] = {}
         self._intents: dict[str, set[str]] = {}
+        self._digest: SetDigest | None = None
         self._history = 0
         self.marker = self.folder = ""
         self.problem = ""
@@ -82,6 +83,15 @@ class Base:
         """What the agent reported of each path: the managed set."""
         return ((path, agreed.remote) for path, agreed in self._entries.items())
 
+    def remote_digest(self) -> str:
+        """The identity digest of the managed set (identity.digest), kept while it changes: only
+        the first call looks at all entries."""
+        if self._digest is None:
+            self._digest = SetDigest()
+            for path, remote in self.remote_entries():
+                self._digest.add(path, remote)
+        return self._digest.hexdigest()
+
     def intended(self, path: str) -> frozenset[str]:
         """Digests of contents that were on their way to that path and never agreed on."""
         return frozenset(self._intents.get(path, ()))
@@ -90,21 +100,52 @@ class Base:
         """Paths that both sides never agreed on, for which something was on its way."""
         return [path for path in self._intents if path not in self._entries]
 
-    # --- writing; each call is one line, on its way to the disk when the call returns
+    # --- writing; each call is one write, on its way to the disk when the call returns
 
     def agree(self, path: str, agreed: Agreed) -> None:
-        self._entries[path] = agreed
-        self._intents.pop(path, None)
-        self._append(_agreed_record(path, agreed))
+        self.agree_many([(path, agreed)])
+
+    def agree_many(self, entries: Iterable[tuple[str, Agreed]]) -> None:
+        """What a batch of answers brought, in one write."""
+        records = []
+        for path, agreed in entries:
+            self._enter(path, agreed)
+            self._intents.pop(path, None)
+            records.append(_agreed_record(path, agreed))
+        self._append(records)
 
     def drop(self, path: str) -> None:
-        self._entries.pop(path, None)
-        self._intents.pop(path, None)
-        self._append(["drop", path])
+        self.drop_many([path])
+
+    def drop_many(self, paths: Iterable[str]) -> None:
+        records = []
+        for path in paths:
+            self._enter(path, None)
+            self._intents.pop(path, None)
+            records.append(["drop", path])
+        self._append(records)
 
     def intend(self, path: str, digest: str) -> None:
-        self._intents.setdefault(path, set()).add(digest)
-        self._append(["intend", path, digest])
+        self.intend_many([(path, digest)])
+
+    def intend_many(self, intents: Iterable[tuple[str, str]]) -> None:
+        """Contents, by digest, that are sent to these paths next."""
+        records = []
+        for path, digest in intents:
+            self._intents.setdefault(path, set()).add(digest)
+            records.append(["intend", path, digest])
+        self._append(records)
+
+    def _enter(self, path: str, agreed: Agreed | None) -> None:
+        """The entry and the digest of all, together."""
+        before = self._entries.pop(path, None)
+        if agreed is not None:
+            self._entries[path] = agreed
+        if self._digest is not None:
+            if before is not None:
+                self._digest.discard(path, before.remote)
+            if agreed is not None:
+                self._digest.add(path, agreed.remote)
 
     def reset(self, marker: str, folder: str) -> None:
         """Forgets everything: the folder there is another one than before, or new.
@@ -115,6 +156,7 @@ class Base:
         """
         self._entries.clear()
         self._intents.clear()
+        self._digest = None
         self.marker, self.folder = marker, folder
         self._renew()
 
@@ -124,11 +166,25 @@ class Base:
 
     # --- the file
 
-    def _append(self, record: list[Any]) -> None:
-        self._file.write(_line(record))
-        self._history += 1
+    def _append(self, records: list[list[Any]]) -> None:
+        """One write, whatever their number: a crash leaves a part of them, and what it tore."""
+        if not records:
+            return
+        self._put(b"".join(map(_line, records)))
+        self._history += len(records)
         if self._history > COMPACT_ABOVE + len(self._entries):
             self._renew()
+
+    def _put(self, data: bytes) -> None:
+        """A full disk may take a part and refuse the rest; what is written behind a torn record
+        would make the whole file unreadable, so that part is taken back."""
+        written = 0
+        try:
+            while written < len(data):
+                written += self._file.write(data[written:])
+        except OSError:
+            self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
+            raise
 
     def _renew(self) -> None:
         if self._file.closed:

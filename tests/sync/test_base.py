@@ -3,15 +3,18 @@ where it cannot be trusted."""
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.identity import Identity
+from sidecar.core.identity import Identity, digest
 from sidecar.core.tree import Node
 from sidecar.sync import base as base_module
 from sidecar.sync.base import Agreed, Base
@@ -177,4 +180,68 @@ def test_restarts_change_nothing_whatever_came_before(
             base = reopened(base, path)
         assert dict(base.entries) == entries
         assert {p: base.intended(p) for p in intents} == intents
+    base.close()
+
+
+def test_a_group_is_written_at_once_and_read_like_single_records(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.intend_many([("a", "11"), ("b", "22")])
+    base.agree_many([("a", AGREED), ("c", AGREED), ("d", AGREED)])
+    base.drop_many(["c", "unknown"])
+    base.agree_many([])
+    base = reopened(base, tmp_path / "journal")
+    assert dict(base.entries) == {"a": AGREED, "d": AGREED}
+    assert base.unanswered() == ["b"]
+    base.close()
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from("abc"), st.none() | st.integers(min_value=0, max_value=3))
+    ),
+    asked=st.integers(min_value=0, max_value=5),
+)
+def test_the_digest_follows_every_change(
+    steps: list[tuple[str, int | None]], asked: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = Base(tmp_path_factory.mktemp("digest") / "journal")
+    for number, (path, inode) in enumerate(steps):
+        if number == asked:
+            base.remote_digest()  # from here on it is kept
+        if inode is None:
+            base.drop(path)
+        else:
+            base.agree(path, AGREED._replace(remote=THERE._replace(inode=inode)))
+    assert base.remote_digest() == digest(base.remote_entries())
+    base.reset("other", "folder")
+    assert base.remote_digest() == digest([])
+    base.close()
+
+
+class DiskThatIsFull(io.FileIO):
+    """Takes a few more bytes, then none."""
+
+    room = 10
+
+    def write(self, data: Any) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "no space left")
+        written = super().write(bytes(data)[: self.room])
+        self.room -= written
+        return written
+
+
+def test_what_a_full_disk_took_of_a_record_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    base = Base(path)
+    base.agree("a", AGREED)
+    base._file.close()
+    base._file = DiskThatIsFull(path, "ab")
+    with pytest.raises(OSError, match="no space left"):
+        base.agree("b", AGREED)
+    base._file.room = 1000
+    base.agree("c", AGREED)
+    base = reopened(base, path)
+    assert not base.problem
+    assert set(base.entries) == {"a", "c"}
     base.close()
