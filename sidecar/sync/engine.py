@@ -1,13 +1,12 @@
 """The engine: one project and one host, brought together and kept together.
 
-Everything that happens is the same step: *these paths may differ; look at both sides, reconcile,
-act*. A save names one path, a branch switch hundreds, a reconnect all that a scan and a sweep
-found. Steps are taken one at a time (`_step`); what they send is answered while the next one goes
-on (push.py), and only an answer changes base.
+Everything that happens is the same step (step.py): *these paths may differ; look at both sides,
+reconcile, act*. A save names one path, a branch switch hundreds, a reconnect all that a scan and a
+sweep found. Steps are taken one at a time (`_step`); what they send is answered while the next one
+goes on (push.py), and only an answer changes base.
 
-It is a long module, and one noun: what a step needs, and what may come in between its waits (an
-answer, a refusal, the end of the connection), can only be read together. What needs no step is
-elsewhere: guards, saves, notes, both sides' views, uploads.
+It is a long module, and one noun: what calls for a step, and what may come in between (an answer, a
+refusal, the end of the connection), can only be read together.
 """
 
 from __future__ import annotations
@@ -15,20 +14,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import messages, paths, reconcile, tree
-from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
-from sidecar.core.messages import Expect
-from sidecar.core.overlay import Overlay
-from sidecar.core.tree import Node
+from sidecar.core import messages, reconcile
+from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.errors import Disconnected, SidecarError
 from sidecar.questions import Person
 from sidecar.remote.connection import AgentConnection
@@ -36,16 +31,15 @@ from sidecar.sync import first_contact, guards
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
-from sidecar.sync.content import Content
 from sidecar.sync.first_contact import Prefer
-from sidecar.sync.here import Here, Unreadable, differing
+from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
-from sidecar.sync.notes import WHOLE, Notes, unsent
+from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
-from sidecar.sync.saves import QUIET, Saves
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
-from sidecar.sync.there import Found, There
+from sidecar.sync.step import Project, Step, disconnected
+from sidecar.sync.there import There
 from sidecar.sync.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -63,9 +57,6 @@ REMEDIES = {
 }
 OTHER_REMEDY = "nothing was changed there; `sidecar sync` tries again"
 """What next, by the code of a refusal that looking again does not settle."""
-
-BRINGS = (reconcile.Push, reconcile.MakeDirectory)
-"""Actions that send what is here."""
 
 PATIENCE = 5
 """Times in a row that a path is looked at again before the refusal is shown; and rounds of those
@@ -105,7 +96,7 @@ class SyncEngine:
         self.root, self.project, self.host, self.folder = root, project, host, folder
         self.remote_root = ""
         self.last_sync = ""
-        self._mode, self._owner, self._person = settings.mode, owner, person
+        self._owner, self._person = owner, person
         self._on_synced, self._on_change = on_synced, on_change
         rules = Rules.load(root, settings.ignore, settings.include, nested)
         self._here = Here(root, rules)
@@ -117,11 +108,20 @@ class SyncEngine:
         self._ready = False
         self._dirty: set[str] = set()
         self._rescan = False
-        self._notes = Notes()
-        self._saves = Saves()
-        self._refusals: dict[str, int] = {}
-        self._removed = 0
-        self._removals = guards.Removals()
+        self._shared = Project(
+            root=root,
+            name=project,
+            host=host,
+            mode=settings.mode,
+            here=self._here,
+            base=self._base,
+            dirty=lambda: self._dirty,
+            touch=self._touch,
+            synced=self._say_synced,
+            changed=lambda: self._on_change(),
+        )
+        self._notes, self._saves = self._shared.notes, self._shared.saves
+        self._refusals = self._shared.refusals
         self._wake = asyncio.Event()
         self._step = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -202,7 +202,7 @@ class SyncEngine:
                 changed there.
             Disconnected: the connection went away meanwhile.
         """
-        began, removed = time.monotonic(), self._removed
+        began, removed = time.monotonic(), self._shared.removed
         async with self._step:
             self.detach()
             there = self._there = There(agent, number, self._base)
@@ -250,12 +250,9 @@ class SyncEngine:
             opened, found = await self._look(there, prefer)
             if self._base.marker and self._base.marker == opened.marker:
                 await there.manage()
-                self._there, before = there, self._there
-                try:
-                    here = await self._look_here(self._differing(found) | set(there.differing))
-                    return _lines(self._plan(here, await there.nodes(here), prefer))
-                finally:
-                    self._there = before if self._there is there else None
+                step = Step(self._shared, there, self._pusher, prefer)
+                here = await step.look(self._differing(found) | set(there.differing))
+                return _lines(step.plan(here, await there.nodes(here)))
             if not opened.entries:
                 return [f"push {path}" for path in sorted(found.entries)]
             compared = await first_contact.compare(
@@ -421,171 +418,10 @@ class SyncEngine:
         return changed
 
     async def _bring(self, dirty: set[str], prefer: Prefer = "", *, patient: bool = False) -> None:
-        """One step. Returns when all that it decided is handed over to be sent.
-
-        Args:
-            patient: leave files alone for now that somebody seems to be writing.
-        """
-        guards.refuse_a_root_that_is_gone(self.project, self.root.is_dir())
-        here = await self._look_here(dirty)
-        if patient:
-            here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
-        found = await self._other_side.nodes(here)
-        self._refresh(here, found)
-        await self._other_side.tell()
-        plan = self._plan(here, found, prefer)
-        self._notes.clear(here)
-        for note in plan.notes:
-            self._notes.say(note.path, note.kind, note.text)
-        for path in self._refusals.keys() & here.keys() - {action.path for action in plan.actions}:
-            del self._refusals[path]
-        for action in self._guarded(plan.actions, prefer):
-            if isinstance(action, BRINGS) and here.get(action.path) is None:
-                if action.path not in dirty:  # it came with its folder, and is to be read first
-                    self._touch(action.path)
-            else:
-                await self._act(action, here, found)
-        await self._other_side.tell()
-        self._notes.clear([WHOLE])
-        looked_at = here.keys() - self._dirty  # what was saved again meanwhile has its turn yet
-        for path in self._saves.looked_at(looked_at) - self._notes.paths:
-            if self._on_its_way(path) is None:
-                self._say_synced(path)  # saved without a change, or the watcher was first
-        self._on_change()
-
-    async def _look_here(self, dirty: set[str]) -> dict[str, Content | None]:
-        """What is at these paths here. Ignored ones are left out, and no longer managed; their
-        files stay on both sides."""
-        rules, known = self._here.rules, self._base.nodes()
-        wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
-        here: dict[str, Content | None] = {}
-        for path in sorted(wide):
-            read, problem = None, ""
-            try:
-                read = await self._here.read(path)
-            except Unreadable as error:
-                problem = str(error)
-            was = known.get(path)
-            is_folder = (read.node if read else was) == tree.FOLDER
-            if rules.decide(path, is_folder).ignored:
-                self._notes.clear([path])
-                if was is not None:
-                    self._other_side.forget(path)
-            elif problem:
-                self._notes.say(path, "unreadable", problem)
-            else:
-                here[path] = read
-        return here
-
-    def _unfinished(self, path: str, read: Content | None) -> bool:
-        """Leaves a file for later that somebody seems to be writing."""
-        if not self._saves.is_unfinished(path, read, self._base.entries):
-            return False
-        asyncio.get_running_loop().call_later(QUIET, self._touch, path)
-        return True
-
-    def _refresh(self, here: Mapping[str, Content | None], found: Mapping[str, Found]) -> None:
-        """Content that base has already, under another identity on one side: `touch`, `chmod`, a
-        checkout there and back."""
-        for path, read in here.items():
-            agreed = self._base.entries.get(path)
-            if read is None or agreed is None or self._on_its_way(path):
-                continue
-            remote, node = found.get(path, (agreed.remote, agreed.node))
-            if remote is None or read.node != agreed.node or node != agreed.node:
-                continue
-            if remote != agreed.remote:
-                self._other_side.agree(path, Agreed(agreed.node, _seen(read), remote))
-            elif _seen(read) != agreed.local:
-                self._base.agree(path, agreed._replace(local=_seen(read)))
-
-    def _plan(
-        self, here: Mapping[str, Content | None], found: Mapping[str, Found], prefer: Prefer
-    ) -> reconcile.Plan:
-        latest = self._pusher.latest if self._pusher else {}
-        agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
-        local = Overlay(agreed, {path: read.node if read else None for path, read in here.items()})
-        remote = Overlay(agreed, self._other_side.replaced(found))
-        wins = (
-            {path: self._newer(here[path], found.get(path)) for path in here}
-            if prefer == "newer"
-            else prefer
-        )
-        return reconcile.reconcile(here, agreed, local, remote, self._mode, wins)
-
-    def _newer(self, read: Content | None, found: Found | None) -> str:
-        """Which side's file is the newer one, by the clock of this machine."""
-        if found is None or found.identity is None:
-            return reconcile.LOCAL
-        seen_here = found.identity.mtime_ns - self._other_side.agent.hello.clock_offset_ns
-        newer_there = read is None or seen_here > read.identity.mtime_ns
-        return reconcile.REMOTE if newer_there else reconcile.LOCAL
-
-    def _guarded(
-        self, actions: Sequence[reconcile.Action], prefer: Prefer
-    ) -> Sequence[reconcile.Action]:
-        """Holds back an unusual number of removals; all else goes on."""
-        if prefer == "local":
-            return actions
-        waiting = self._removals.that_must_wait(actions, self.files, time.monotonic())
-        for path in waiting:
-            text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
-            self._notes.say(path, "held", text)
-        return [action for action in actions if action.path not in waiting]
-
-    # --- acting
-
-    async def _act(
-        self,
-        action: reconcile.Action,
-        here: Mapping[str, Content | None],
-        there: Mapping[str, Found],
-    ) -> None:
-        path = action.path
-        read, found = here.get(path), there.get(path)
-        match action:
-            case reconcile.Push() | reconcile.MakeDirectory():
-                assert read is not None
-                await self._push(path, read, found)
-            case reconcile.Remove():
-                _, expect = self._expectation(path, found)
-                await self._sending.remove(path, expect)
-                self._removed += 1
-            case reconcile.Adopt():
-                if read is not None and found is not None and found.identity is not None:
-                    self._other_side.agree(path, Agreed(read.node, _seen(read), found.identity))
-            case reconcile.Drop():
-                self._other_side.forget(path)
-
-    async def _push(self, path: str, read: Content, found: Found | None) -> None:
-        target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
-        if target and not paths.link_stays_inside(path, target):
-            self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
-            return
-        before, expect = self._expectation(path, found)
-        if read.node.kind == DIRECTORY:
-            await self._sending.directory(path, read)
-        elif read.node.kind == SYMLINK:
-            await self._sending.link(path, read, target, expect)
-        elif before is not None and before._replace(executable=read.node.executable) == read.node:
-            await self._sending.mode(path, read, expect)
-        else:
-            await self._sending.put(path, read, expect, before)
-
-    def _expectation(self, path: str, found: Found | None) -> tuple[Node | None, Expect]:
-        """What a change of this path must find: the content, and how to recognise it. Where the
-        remote's own change is to be written over, that is what was found there when the plan was
-        made, and no later one."""
-        if found is not None:
-            self._other_side.settled(path, found)
-            return found.node, Expect(0, found.identity, "")
-        change = self._sending.latest.get(path)
-        if change is not None:
-            return change.node, Expect(change.seq, None, "")
-        agreed = self._base.entries.get(path)
-        if agreed is None:
-            return None, Expect(0, None, "")
-        return agreed.node, Expect(0, agreed.remote, agreed.node.digest)
+        """One step over these paths; see Step.bring."""
+        if self._there is None or self._pusher is None:
+            raise self._disconnected()
+        await Step(self._shared, self._there, self._pusher, prefer).bring(dirty, patient=patient)
 
     # --- answers
 
@@ -657,7 +493,7 @@ class SyncEngine:
         plan: list[str] = []
         async with self._step:
             pusher, there = self._connected()
-            sent, seq, removed = pusher.bytes_sent, pusher.seq, self._removed
+            sent, seq, removed = pusher.bytes_sent, pusher.seq, self._shared.removed
             self._refusals.clear()
             async with self._taken(rescan=True) as dirty:
                 await there.sweep()
@@ -665,8 +501,9 @@ class SyncEngine:
                 chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
                 if dry_run:
                     self._dirty |= dirty
-                    here = await self._look_here(dirty)
-                    plan = _lines(self._plan(here, await there.nodes(here), prefer))
+                    step = Step(self._shared, there, pusher, prefer)
+                    here = await step.look(dirty)
+                    plan = _lines(step.plan(here, await there.nodes(here)))
                 else:
                     if dirty - chosen:
                         await self._bring(dirty - chosen)
@@ -685,7 +522,7 @@ class SyncEngine:
         plan: Sequence[str] = (),
     ) -> api.SyncResult:
         """What was done since `pusher` stood at `seq` and `sent` bytes."""
-        gone = self._removed - removed
+        gone = self._shared.removed - removed
         return api.SyncResult(
             sent=pusher.seq - seq - gone,
             removed=gone,
@@ -731,33 +568,12 @@ class SyncEngine:
     def _connected(self) -> tuple[Pusher, There]:
         if not self._ready:
             raise self._disconnected()
-        return self._sending, self._other_side
-
-    @property
-    def _other_side(self) -> There:
-        """For a step under way: the connection may go in each of its waits, and detach with it."""
-        if self._there is None:
-            raise self._disconnected()
-        return self._there
-
-    @property
-    def _sending(self) -> Pusher:
-        """As `_other_side`."""
-        if self._pusher is None:
-            raise self._disconnected()
-        return self._pusher
+        assert self._pusher is not None
+        assert self._there is not None
+        return self._pusher, self._there
 
     def _disconnected(self) -> Disconnected:
-        return Disconnected(
-            f"{self.host} is not connected",
-            "nothing is half there, and changes are kept",
-            "see `sidecar status`",
-        )
-
-
-def _seen(read: Content) -> Identity | None:
-    """The identity to remember: none, if another write may hide behind the same times."""
-    return None if read.fresh else read.identity
+        return disconnected(self.host)
 
 
 def _lines(plan: reconcile.Plan) -> list[str]:

@@ -65,6 +65,7 @@ class Pusher:
         self.seq = 0
         self.bytes_sent = 0
         self.durable = 0
+        self.closed = False
         self._stop = [
             agent.listen(messages.Applied, number, self._on_applied),
             agent.listen(messages.Refused, number, self._on_refused),
@@ -84,6 +85,7 @@ class Pusher:
 
     def close(self) -> None:
         """The connection is gone: what was on its way is open again."""
+        self.closed = True
         for stop in self._stop:
             stop()
         self._uploads.close()

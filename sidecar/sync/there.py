@@ -37,9 +37,11 @@ class There:
         """Paths that are not as base says, with what is there (None: nothing)."""
         self._nodes: dict[str, tuple[Identity, Node]] = {}
         self._untold: dict[str, bool] = {}  # path → still managed
+        self.closed = False
 
     def close(self) -> None:
         """The connection is gone. What it told enters base no more."""
+        self.closed = True
         self.differing.clear()
         self._untold.clear()
 

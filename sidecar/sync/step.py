@@ -1,0 +1,288 @@
+"""A step: paths that may differ are looked at on both sides, reconciled, and acted upon.
+
+Everything that the engine does is this: a save names one path, a branch switch hundreds, a
+reconnect all that a scan and a sweep found. A step returns when what it decided is handed over to
+be sent (push.py); only answers change base.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
+
+from sidecar.core import paths, reconcile, tree
+from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
+from sidecar.core.messages import Expect
+from sidecar.core.overlay import Overlay
+from sidecar.core.tree import Node
+from sidecar.errors import Disconnected
+from sidecar.sync import guards
+from sidecar.sync.base import Agreed, Base
+from sidecar.sync.change import Change
+from sidecar.sync.content import Content
+from sidecar.sync.first_contact import Prefer
+from sidecar.sync.here import Here, Unreadable
+from sidecar.sync.notes import WHOLE, Notes
+from sidecar.sync.push import Pusher
+from sidecar.sync.saves import QUIET, Saves
+from sidecar.sync.there import Found, There
+
+BRINGS = (reconcile.Push, reconcile.MakeDirectory)
+"""Actions that send what is here."""
+
+
+@dataclasses.dataclass
+class Project:
+    """What the steps of one project and host share.
+
+    Attributes:
+        root: the project's folder here, its real path.
+        name: how the project is called in messages.
+        refusals: times in a row that a path was refused there.
+        removed: removals sent so far.
+        dirty: paths that may differ and that no step has taken yet.
+        touch: adds to them, and sees to it that a step follows.
+        synced: told of a path that is as it is here, without a change of ours.
+        changed: told when public state has changed.
+    """
+
+    root: Path
+    name: str
+    host: str
+    mode: str
+    here: Here
+    base: Base
+    dirty: Callable[[], Set[str]]
+    touch: Callable[[str], None]
+    synced: Callable[[str], None]
+    changed: Callable[[], None]
+    notes: Notes = dataclasses.field(default_factory=Notes)
+    saves: Saves = dataclasses.field(default_factory=Saves)
+    removals: guards.Removals = dataclasses.field(default_factory=guards.Removals)
+    refusals: dict[str, int] = dataclasses.field(default_factory=dict)
+    removed: int = 0
+
+
+class Step:
+    """One step over one connection, which may go in each of its waits.
+
+    Args:
+        pusher: None: for a look and a plan only.
+        prefer: decides where both sides changed.
+    """
+
+    def __init__(
+        self, project: Project, there: There, pusher: Pusher | None, prefer: Prefer = ""
+    ) -> None:
+        self._project, self._prefer = project, prefer
+        self._there, self._pusher = there, pusher
+        self._here, self._base = project.here, project.base
+        self._notes, self._saves = project.notes, project.saves
+
+    async def bring(self, dirty: set[str], *, patient: bool = False) -> None:
+        """Returns when all that was decided about these paths is handed over to be sent.
+
+        Args:
+            patient: leave files alone for now that somebody seems to be writing.
+        Raises:
+            Disconnected: the connection is gone; take the step again over the next one.
+        """
+        guards.refuse_a_root_that_is_gone(self._project.name, self._project.root.is_dir())
+        here = await self.look(dirty)
+        if patient:
+            here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
+        found = await self._other_side.nodes(here)
+        self._refresh(here, found)
+        await self._other_side.tell()
+        plan = self.plan(here, found)
+        self._notes.clear(here)
+        for note in plan.notes:
+            self._notes.say(note.path, note.kind, note.text)
+        for path in self._project.refusals.keys() & here.keys() - {
+            action.path for action in plan.actions
+        }:
+            del self._project.refusals[path]
+        for action in self._guarded(plan.actions):
+            if isinstance(action, BRINGS) and here.get(action.path) is None:
+                if action.path not in dirty:  # it came with its folder, and is to be read first
+                    self._project.touch(action.path)
+            else:
+                await self._act(action, here, found)
+        await self._other_side.tell()
+        self._notes.clear([WHOLE])
+        looked_at = (
+            here.keys() - self._project.dirty()
+        )  # what was saved again meanwhile has its turn yet
+        for path in self._saves.looked_at(looked_at) - self._notes.paths:
+            if self._on_its_way(path) is None:
+                self._project.synced(path)  # saved without a change, or the watcher was first
+        self._project.changed()
+
+    async def look(self, dirty: set[str]) -> dict[str, Content | None]:
+        """What is at these paths here. Ignored ones are left out, and no longer managed; their
+        files stay on both sides."""
+        rules, known = self._here.rules, self._base.nodes()
+        wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
+        here: dict[str, Content | None] = {}
+        for path in sorted(wide):
+            read, problem = None, ""
+            try:
+                read = await self._here.read(path)
+            except Unreadable as error:
+                problem = str(error)
+            was = known.get(path)
+            is_folder = (read.node if read else was) == tree.FOLDER
+            if rules.decide(path, is_folder).ignored:
+                self._notes.clear([path])
+                if was is not None:
+                    self._other_side.forget(path)
+            elif problem:
+                self._notes.say(path, "unreadable", problem)
+            else:
+                here[path] = read
+        return here
+
+    def _unfinished(self, path: str, read: Content | None) -> bool:
+        """Leaves a file for later that somebody seems to be writing."""
+        if not self._saves.is_unfinished(path, read, self._base.entries):
+            return False
+        asyncio.get_running_loop().call_later(QUIET, self._project.touch, path)
+        return True
+
+    def _refresh(self, here: Mapping[str, Content | None], found: Mapping[str, Found]) -> None:
+        """Content that base has already, under another identity on one side: `touch`, `chmod`, a
+        checkout there and back."""
+        for path, read in here.items():
+            agreed = self._base.entries.get(path)
+            if read is None or agreed is None or self._on_its_way(path):
+                continue
+            remote, node = found.get(path, (agreed.remote, agreed.node))
+            if remote is None or read.node != agreed.node or node != agreed.node:
+                continue
+            if remote != agreed.remote:
+                self._other_side.agree(path, Agreed(agreed.node, _seen(read), remote))
+            elif _seen(read) != agreed.local:
+                self._base.agree(path, agreed._replace(local=_seen(read)))
+
+    def plan(
+        self, here: Mapping[str, Content | None], found: Mapping[str, Found]
+    ) -> reconcile.Plan:
+        """What is to be done, given what `look` saw here and `There.nodes` there."""
+        latest = self._pusher.latest if self._pusher else {}
+        agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
+        local = Overlay(agreed, {path: read.node if read else None for path, read in here.items()})
+        remote = Overlay(agreed, self._other_side.replaced(found))
+        wins = (
+            {path: self._newer(here[path], found.get(path)) for path in here}
+            if self._prefer == "newer"
+            else self._prefer
+        )
+        return reconcile.reconcile(here, agreed, local, remote, self._project.mode, wins)
+
+    def _newer(self, read: Content | None, found: Found | None) -> str:
+        """Which side's file is the newer one, by the clock of this machine."""
+        if found is None or found.identity is None:
+            return reconcile.LOCAL
+        seen_here = found.identity.mtime_ns - self._other_side.agent.hello.clock_offset_ns
+        newer_there = read is None or seen_here > read.identity.mtime_ns
+        return reconcile.REMOTE if newer_there else reconcile.LOCAL
+
+    def _guarded(self, actions: Sequence[reconcile.Action]) -> Sequence[reconcile.Action]:
+        """Holds back an unusual number of removals; all else goes on."""
+        if self._prefer == "local":
+            return actions
+        waiting = self._project.removals.that_must_wait(
+            actions, len(self._base.entries), time.monotonic()
+        )
+        for path in waiting:
+            text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
+            self._notes.say(path, "held", text)
+        return [action for action in actions if action.path not in waiting]
+
+    # --- acting
+
+    async def _act(
+        self,
+        action: reconcile.Action,
+        here: Mapping[str, Content | None],
+        there: Mapping[str, Found],
+    ) -> None:
+        path = action.path
+        read, found = here.get(path), there.get(path)
+        match action:
+            case reconcile.Push() | reconcile.MakeDirectory():
+                assert read is not None
+                await self._push(path, read, found)
+            case reconcile.Remove():
+                _, expect = self._expectation(path, found)
+                await self._sending.remove(path, expect)
+                self._project.removed += 1
+            case reconcile.Adopt():
+                if read is not None and found is not None and found.identity is not None:
+                    self._other_side.agree(path, Agreed(read.node, _seen(read), found.identity))
+            case reconcile.Drop():
+                self._other_side.forget(path)
+
+    async def _push(self, path: str, read: Content, found: Found | None) -> None:
+        target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""
+        if target and not paths.link_stays_inside(path, target):
+            self._notes.say(path, "skipped", f"a link to {target}, which is outside the project")
+            return
+        before, expect = self._expectation(path, found)
+        if read.node.kind == DIRECTORY:
+            await self._sending.directory(path, read)
+        elif read.node.kind == SYMLINK:
+            await self._sending.link(path, read, target, expect)
+        elif before is not None and before._replace(executable=read.node.executable) == read.node:
+            await self._sending.mode(path, read, expect)
+        else:
+            await self._sending.put(path, read, expect, before)
+
+    def _expectation(self, path: str, found: Found | None) -> tuple[Node | None, Expect]:
+        """What a change of this path must find: the content, and how to recognise it. Where the
+        remote's own change is to be written over, that is what was found there when the plan was
+        made, and no later one."""
+        if found is not None:
+            self._other_side.settled(path, found)
+            return found.node, Expect(0, found.identity, "")
+        change = self._sending.latest.get(path)
+        if change is not None:
+            return change.node, Expect(change.seq, None, "")
+        agreed = self._base.entries.get(path)
+        if agreed is None:
+            return None, Expect(0, None, "")
+        return agreed.node, Expect(0, agreed.remote, agreed.node.digest)
+
+    # --- the connection
+
+    def _on_its_way(self, path: str) -> Change | None:
+        return self._pusher.latest.get(path) if self._pusher else None
+
+    @property
+    def _other_side(self) -> There:
+        if self._there.closed:
+            raise disconnected(self._project.host)
+        return self._there
+
+    @property
+    def _sending(self) -> Pusher:
+        if self._pusher is None or self._pusher.closed:
+            raise disconnected(self._project.host)
+        return self._pusher
+
+
+def disconnected(host: str) -> Disconnected:
+    return Disconnected(
+        f"{host} is not connected",
+        "nothing is half there, and changes are kept",
+        "see `sidecar status`",
+    )
+
+
+def _seen(read: Content) -> Identity | None:
+    """The identity to remember: none, if another write may hide behind the same times."""
+    return None if read.fresh else read.identity
