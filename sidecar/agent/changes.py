@@ -53,7 +53,7 @@ class Changes:
         self._streams: Dict[int, Incoming] = {}
         self._ready: Deque[Task] = deque()
         self._refusals: OrderedDict[str, Tuple[int, str]] = OrderedDict()
-        self._landing = Landing(root, managed)
+        self.landing = Landing(root, managed)
         self._durable = 0
 
     # --- from the link
@@ -97,7 +97,7 @@ class Changes:
         for incoming in streams:
             with incoming.lock:
                 incoming.discard()
-        self._landing.close()
+        self.landing.close()
 
     def _part_of_nothing(self, part: messages.PutPart) -> None:
         """The rest of a stream that was refused, as a rule, and was on its way."""
@@ -170,13 +170,13 @@ class Changes:
                 return
             start()
         elif isinstance(change, messages.MakeLink):
-            self._landing.link(change, self._expected(change), done)
+            self.landing.link(change, self._expected(change), done)
         elif isinstance(change, messages.MakeDirectory):
-            self._landing.directory(change, done)
+            self.landing.directory(change, done)
         elif isinstance(change, messages.SetMode):
-            self._landing.mode(change, self._expected(change), done)
+            self.landing.mode(change, self._expected(change), done)
         elif isinstance(change, messages.Remove):
-            self._landing.remove(change, self._expected(change), done)
+            self.landing.remove(change, self._expected(change), done)
 
     def _make_aside(self, put: messages.Put, start: Task) -> None:
         self._attempt(put, start)
@@ -190,12 +190,12 @@ class Changes:
             if incoming.over:
                 return
             expected = self._expected(put)
-            base = self._landing.accept(incoming.parts, expected, put.expect.digest, put)
+            base = self.landing.accept(incoming.parts, expected, put.expect.digest, put)
             if base is not None and base != expected:
                 done = partial(self._applied, put)
-                if self._landing.is_there_already(incoming, base, done):
+                if self.landing.is_there_already(incoming, base, done):
                     return
-            incoming.begin(self._root, self._landing.staging(), base)
+            incoming.begin(self._root, self.landing.staging(), base)
             incoming.started = True
             if put.last:
                 self._land(incoming)
@@ -218,7 +218,7 @@ class Changes:
             self._land(incoming)
 
     def _land(self, incoming: Incoming) -> None:
-        self._landing.file(incoming, partial(self._applied, incoming.put))
+        self.landing.file(incoming, partial(self._applied, incoming.put))
 
     # --- what is expected, and what is there
 
@@ -285,4 +285,4 @@ class Changes:
         if upto > self._durable:
             self._durable = upto
             self._send(messages.Durable(self._root.number, upto), frames.CONTROL)
-        self._landing.prune(time.time())
+        self.landing.prune(time.time())

@@ -10,13 +10,14 @@ import sys
 import threading
 import traceback
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from sidecar.agent.changes import Changes
 from sidecar.agent.content import Content, Send
 from sidecar.agent.durable import Settling
 from sidecar.agent.failure import Failure, Refusal, explain
 from sidecar.agent.folder import expand
+from sidecar.agent.landing import Landing
 from sidecar.agent.managed import Managed
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Root
@@ -116,6 +117,15 @@ class Files:
             then(str(error), [])
             return
         task()
+
+    def landing(self, root: int) -> Tuple[Root, Managed, Landing]:
+        """An open root, with what changes it.
+
+        Raises:
+            Failure: it was not opened.
+        """
+        opened = self._opened(root)
+        return opened.root, opened.managed, opened.changes.landing
 
     def folder(self, root: int) -> str:
         """The absolute path of an open root.

@@ -48,6 +48,13 @@ class Landing:
                 self._staging = Staging(self._root)
             return self._staging
 
+    def trash(self) -> Trash:
+        """Where old content goes. Made when it is first needed."""
+        with self._lock:
+            if self._trash is None:
+                self._trash = Trash(self._root)
+            return self._trash
+
     def prune(self, now: float) -> None:
         """Brings the trash within its bounds."""
         if self._trash is not None:
@@ -120,7 +127,7 @@ class Landing:
                 except FileExistsError:
                     raise _differs(lstat(folder, name)) from None
             if bytecode.is_source(parts[-1]):
-                landed = self._drop_bytecode(folder, parts[-1], staged.descriptor, landed)
+                landed = self.drop_bytecode(folder, parts[-1], staged.descriptor, landed)
             incoming.discard()
             done(identities.from_stat(landed))
 
@@ -161,7 +168,7 @@ class Landing:
                 os.utime(file.number, ns=(now.st_atime_ns, change.mtime_ns))
                 now = os.fstat(file.number)
             if bytecode.is_source(parts[-1]):
-                now = self._drop_bytecode(folder, parts[-1], file.number, now)
+                now = self.drop_bytecode(folder, parts[-1], file.number, now)
             done(identities.from_stat(now))
 
     # --- links, folders, removals
@@ -241,13 +248,11 @@ class Landing:
         self, folder: int, parts: Tuple[str, ...], old: Optional[os.stat_result]
     ) -> ContextManager[None]:
         """A copy of the old content in the trash, for what the block does; none if it fails."""
-        if self._trash is None:
-            self._trash = Trash(self._root)
         ours = old is not None and self._managed.get("/".join(parts)) == identities.from_stat(old)
-        return self._trash.copy_kept(folder, parts, old, ours)
+        return self.trash().copy_kept(folder, parts, old, ours)
 
     @staticmethod
-    def _drop_bytecode(
+    def drop_bytecode(
         folder: int, name: str, source: int, status: os.stat_result
     ) -> os.stat_result:
         """Removes the bytecode that Python would take for the source's; where that is not

@@ -62,6 +62,13 @@ def _files(agent: "Agent") -> Any:
     return Files(agent.send, agent.state)
 
 
+def _repair(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.repair")
+    from sidecar.agent.repair import Repair
+
+    return Repair(agent.send, agent.handler("files"))
+
+
 def _jobs(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.jobs")
     from sidecar.agent.jobs import Jobs
@@ -100,6 +107,7 @@ ROUTES = (
         ),
         _files,
     ),
+    Route("repair", (m.Trash, m.Restore, m.Describe, m.Discard), _repair),
     Route(
         "jobs", (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
     ),

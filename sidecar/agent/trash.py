@@ -1,11 +1,13 @@
 """What changes overwrote or removed: `<root>/.sidecar/trash/<minute>/<path>~<second>`.
 
 A folder a minute (20261123-1548, UTC): a copy costs a hard link, and new folders only now and
-then. The trash is bounded by age, count and bytes, oldest first; the newest minute's is never
-thrown away for the bounds' sake.
+then. Where the name is too long for what is added, `<minute>/~<second>/<path>`; core/trashed.py
+reads both. The trash is bounded by age, count and bytes, oldest first; the newest minute's is
+never thrown away for the bounds' sake.
 Content that this agent itself put there, or was told is agreed, and that is larger than
-OURS_LIMIT is not kept: the laptop had it. Content of anybody else is kept whatever its size, and
-where that cannot be, the change is refused.
+OURS_LIMIT is not kept: the laptop had it. Content of anybody else is kept, and where that cannot
+be, or it alone is larger than the trash, the change is refused, unless the person said that no
+copy is wanted (`discard`).
 """
 
 import os
@@ -19,9 +21,11 @@ from sidecar.agent.copying import copy_range
 from sidecar.agent.failure import Refusal, explain
 from sidecar.agent.folder import encode
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, open_file, walk
+from sidecar.core import identity as identities
+from sidecar.core.identity import Identity
 
 OURS_LIMIT = 256 << 20
-MOST_BYTES = 10 << 30
+MOST_BYTES = 1_000_000_000
 MOST_OF_DISK = 0.05
 MOST_FILES = 50000
 MOST_SECONDS = 14 * 24 * 3600.0
@@ -31,8 +35,8 @@ ATTEMPTS = 5
 
 _MINUTE, _SECOND = "%Y%m%d-%H%M", "%S"
 
-_LONGEST = 240
-"""Bytes of a name that are kept in a copy's: what is added must fit as well."""
+LONGEST = 240
+"""Bytes of a name to which something can be added."""
 
 
 class Kept(NamedTuple):
@@ -54,6 +58,16 @@ class Trash:
         self._held: Optional[Dict[str, List[int]]] = None
         self._now = time.gmtime(0)
         self._times: Dict[Tuple[str, ...], int] = {}
+        self._unwanted: Dict[str, Identity] = {}
+
+    @property
+    def folder(self) -> int:
+        """The descriptor of the trash's folder."""
+        return self._folder.number
+
+    def discard(self, path: str, identity: Identity) -> None:
+        """The next change over what is at the path now needs no copy."""
+        self._unwanted[path] = identity
 
     def keep(
         self, folder: int, name: bytes, parts: Sequence[str], status: os.stat_result, ours: bool
@@ -63,7 +77,8 @@ class Trash:
         Raises:
             Refusal: "disk" or "path": somebody else's content cannot be kept.
         """
-        if not self._wanted(status, ours):
+        unwanted = self._unwanted.pop("/".join(parts), None)
+        if unwanted == identities.from_stat(status) or not self._wanted(status, ours):
             return None
         for kept in self._places(tuple(parts)):
             try:
@@ -97,6 +112,13 @@ class Trash:
                     os.unlink(kept.name, dir_fd=into)
             raise
 
+    def taken(self, when: str, size: int) -> None:
+        """A copy of that minute was taken out of the trash."""
+        with self._lock:
+            if self._held is not None and when in self._held:
+                self._held[when][0] -= 1
+                self._held[when][1] -= size
+
     def prune(self, now: float) -> None:
         """Brings the trash within its bounds. `now`: seconds since the epoch."""
         with self._lock:
@@ -121,9 +143,9 @@ class Trash:
             return status.st_size <= min(OURS_LIMIT, self._most_bytes)
         if stat.S_ISREG(status.st_mode) and status.st_size > self._most_bytes:
             raise Refusal(
-                "disk",
+                "large",
                 "it was changed there and is too large (%d MB) for a copy in the trash (%d MB)"
-                % (status.st_size >> 20, self._most_bytes >> 20),
+                % (status.st_size // 1000000, self._most_bytes // 1000000),
             )
         return True
 
@@ -135,15 +157,14 @@ class Trash:
             self._now, self._times = now, {}
         first = self._times.get(parts, 0)
         self._times[parts] = first + 1
-        name = encode(parts[-1])[:_LONGEST] + b"~" + second.encode("ascii")
-        return [
-            Kept(
-                time.strftime(_MINUTE, now),
-                parts[:-1],
-                b"%s-%d" % (name, number) if number else name,
-            )
+        minute, name = time.strftime(_MINUTE, now), encode(parts[-1])
+        added = [
+            "~%s-%d" % (second, number) if number else "~" + second
             for number in range(first, first + ATTEMPTS)
         ]
+        if len(name) > LONGEST:
+            return [Kept(minute, (one, *parts[:-1]), name) for one in added]
+        return [Kept(minute, parts[:-1], name + one.encode("ascii")) for one in added]
 
     def _into(self, kept: Kept) -> ContextManager[int]:
         return walk(self._folder.number, (kept.when, *kept.folder), make=True)

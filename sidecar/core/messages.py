@@ -336,7 +336,8 @@ class Applied(NamedTuple):
 class Refused(NamedTuple):
     """Change `seq` was not made and nothing was touched. `code`: "differs" (`have` is there),
     "follows" (an earlier change of this path was refused), "path" (not allowed), "disk",
-    "aborted", "damaged" (the result is not what was announced)."""
+    "aborted", "damaged" (the result is not what was announced), "large" (somebody else's content
+    is larger than the trash: see Discard)."""
 
     seq: int
     root: int
@@ -351,6 +352,62 @@ class Durable(NamedTuple):
 
     root: int
     seq: int
+
+
+# --- repair ----------------------------------------------------------------------------------
+
+
+class Trash(NamedTuple):
+    """What does the trash hold of `path` and what is below it ("" for all)? Answered by Listed,
+    newest first, at most `limit` entries; their paths are places in the trash (core.trashed)."""
+
+    id: int
+    root: int
+    path: str
+    limit: int
+
+
+class Restore(NamedTuple):
+    """Bring back what is at that place in the trash. What is at its path now goes to the trash.
+    The managed set stays as it is: what was brought back is nobody's agreement. Goes on SAVES, so
+    that it is done behind the changes before it. Answered by Restored."""
+
+    id: int
+    root: int
+    where: str
+
+
+class Restored(NamedTuple):
+    """`identity`: of what is at `path` now."""
+
+    id: int
+    path: str
+    identity: Identity
+
+
+class Describe(NamedTuple):
+    """Whose files are these? Answered by Described."""
+
+    id: int
+    root: int
+    paths: List[str]
+
+
+class Described(NamedTuple):
+    """User names, in the order of the question; "" where nothing is."""
+
+    id: int
+    owners: List[str]
+
+
+class Discard(NamedTuple):
+    """The person said: what is at `path`, if it still is that, may go without a copy in the
+    trash. Counts once, for this link. Answered by Done."""
+
+    id: int
+    root: int
+    path: str
+    identity: Identity
 
 
 # --- jobs ------------------------------------------------------------------------------------
@@ -594,6 +651,7 @@ Message = Union[
     Open, Opened, Claim, Manage, Sweep, Swept, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, FetchPart,
     Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
+    Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,
     Python, PythonFound, Install, InstallPart, Installed,

@@ -72,6 +72,8 @@ OTHERS = (
     "agent.jobs",
     "agent.streams",
     "agent.install",
+    "core.trashed",
+    "agent.repair",
 )
 """Part three: what nobody waits for yet."""
 

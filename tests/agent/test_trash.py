@@ -78,7 +78,7 @@ def test_where_somebody_elses_file_cannot_be_kept_it_is_not_overwritten(
     (laptop.folder / "a").write_bytes(b"theirs" * 10)
     there = identity.from_stat((laptop.folder / "a").lstat())
     refused = laptop.put("a", b"mine", seen(there))
-    assert (refused.code, "too large" in refused.why) == ("disk", True)
+    assert (refused.code, "too large" in refused.why) == ("large", True)
     assert laptop.read("a") == b"theirs" * 10
     assert laptop.leftovers() == []
 
