@@ -36,6 +36,7 @@ from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
+from sidecar.sync.removals import Removals
 from sidecar.sync.scan import Scan
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.step import Project, Step, disconnected
@@ -119,6 +120,7 @@ class SyncEngine:
             touch=self._touch,
             synced=self._say_synced,
             changed=lambda: self._on_change(),
+            removals=Removals(store / "removals.json", root),
         )
         self._notes, self._saves = self._shared.notes, self._shared.saves
         self._refusals = self._shared.refusals

@@ -5,18 +5,8 @@ Each has a sentence for a name; none has an effect on files.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-
-from sidecar.core import reconcile
 from sidecar.core.messages import Opened
 from sidecar.errors import SyncError
-
-MANY = 50
-"""Removals at once above which they wait for a word, if they are also a quarter of all."""
-
-AT_ONCE = 10.0
-"""Seconds in which removals count together: a large tree is deleted, and seen to be, in parts."""
 
 
 def refuse_a_folder_that_is_no_project(opened: Opened, host: str, user: str) -> None:
@@ -75,32 +65,3 @@ def refuse_a_root_that_is_gone(root: str, exists: bool) -> None:
             "bring the folder back, or open the project where it is now",
             code="root-gone",
         )
-
-
-class Removals:
-    """Counts what is removed there, to notice when it is unusually much at once. What was let
-    through a moment ago counts, since a mass deletion may be seen in parts."""
-
-    def __init__(self) -> None:
-        self._made: deque[float] = deque()
-
-    def that_must_wait(
-        self, actions: Sequence[reconcile.Action], known: int, now: float
-    ) -> set[str]:
-        """The paths of an unusual number of removals, or of all there was; else none, and these
-        removals are counted as made.
-
-        Args:
-            known: paths that both sides agree on.
-            now: the monotonic clock, in seconds.
-        """
-        while self._made and self._made[0] < now - AT_ONCE:
-            self._made.popleft()
-        removed = [action.path for action in actions if isinstance(action, reconcile.Remove)]
-        together = len(self._made) + len(removed)
-        unusual = together > MANY and 4 * together > len(self._made) + known
-        everything = known > 1 and len(removed) >= known
-        if unusual or everything:
-            return set(removed)
-        self._made.extend(now for _ in removed)
-        return set()

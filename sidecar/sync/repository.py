@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +79,43 @@ def tracked(root: Path) -> frozenset[str]:
     """The paths below a folder that are in the index, relative to it."""
     listed = _git(root, "ls-files", "-z", "--cached")
     return frozenset(os.fsdecode(listed or b"").split("\0")) - {""}
+
+
+RECENT = 10
+"""Moves of HEAD that are looked back on for what git removed."""
+
+STALE = 600.0
+"""Seconds after which the lock of git's index was left behind by a git that died."""
+
+
+def removed_by_git(root: Path, gone: Collection[str]) -> set[str] | None:
+    """Those of these paths that git itself took away, by a checkout, a pull, a stash or a `git rm`:
+    a recent commit of HEAD's has them, and the index no more. What `rm` removed stays in the index.
+
+    None: git is at work just now, and writes the index when it is done. Paths are relative to the
+    root. Blocking; 200,000 tracked paths take a second or two.
+    """
+    asked = _git(root, "rev-parse", "--path-format=absolute", "--git-path", "index.lock")
+    if asked is None:
+        return set()
+    try:
+        locked = os.stat(os.fsdecode(asked).rstrip("\n")).st_mtime
+    except OSError:
+        pass
+    else:
+        if time.time() - locked < STALE:
+            return None
+    left = set(gone) - tracked(root)
+    found: set[str] = set()
+    moves = (_git(root, "rev-list", "-g", "-n", str(RECENT), "HEAD") or b"").split()
+    for commit in dict.fromkeys([*moves, b"HEAD"]):
+        if not left:
+            break
+        listed = _git(root, "ls-tree", "-r", "-z", "--name-only", os.fsdecode(commit))
+        known = left.intersection(os.fsdecode(listed or b"").split("\0"))
+        found |= known
+        left -= known
+    return found
 
 
 def _git(root: Path, *arguments: str) -> bytes | None:

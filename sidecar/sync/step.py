@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 
 from sidecar.core import paths, reconcile, tree
@@ -28,11 +28,15 @@ from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, Unreadable
 from sidecar.sync.notes import WHOLE, Notes
 from sidecar.sync.push import Pusher
+from sidecar.sync.removals import Removals
 from sidecar.sync.saves import QUIET, Saves
 from sidecar.sync.there import Found, There
 
 BRINGS = (reconcile.Push, reconcile.MakeDirectory)
 """Actions that send what is here."""
+
+GIT_IS_AT_WORK = 0.5
+"""Seconds before another look at removals that may be a checkout's."""
 
 
 @dataclasses.dataclass
@@ -60,9 +64,9 @@ class Project:
     touch: Callable[[str], None]
     synced: Callable[[str], None]
     changed: Callable[[], None]
+    removals: Removals
     notes: Notes = dataclasses.field(default_factory=Notes)
     saves: Saves = dataclasses.field(default_factory=Saves)
-    removals: guards.Removals = dataclasses.field(default_factory=guards.Removals)
     refusals: dict[str, int] = dataclasses.field(default_factory=dict)
     removed: int = 0
 
@@ -106,7 +110,7 @@ class Step:
             action.path for action in plan.actions
         }:
             del self._project.refusals[path]
-        for action in self._guarded(plan.actions):
+        for action in await self._guarded(plan.actions, here):
             if isinstance(action, BRINGS) and here.get(action.path) is None:
                 if action.path not in dirty:  # it came with its folder, and is to be read first
                     self._project.touch(action.path)
@@ -191,16 +195,24 @@ class Step:
         newer_there = read is None or seen_here > read.identity.mtime_ns
         return reconcile.REMOTE if newer_there else reconcile.LOCAL
 
-    def _guarded(self, actions: Sequence[reconcile.Action]) -> Sequence[reconcile.Action]:
+    async def _guarded(
+        self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
+    ) -> Sequence[reconcile.Action]:
         """Holds back an unusual number of removals; all else goes on."""
+        removals, agreed = self._project.removals, self._base.entries
+        removed = {action.path for action in actions if isinstance(action, reconcile.Remove)}
+        removals.looked_at(here, removed, agreed)
         if self._prefer == "local":
+            removals.may_be_made(removed)
             return actions
-        waiting = self._project.removals.that_must_wait(
-            actions, len(self._base.entries), time.monotonic()
-        )
+        if not removed:
+            return actions
+        waiting = await removals.that_must_wait(removed, agreed, time.monotonic())
+        if removals.undecided:
+            loop = asyncio.get_running_loop()
+            loop.call_later(GIT_IS_AT_WORK, _touch_all, self._project.touch, waiting)
         for path in waiting:
-            text = f"one of {len(waiting)} deleted here at once; kept there until you say so"
-            self._notes.say(path, "held", text)
+            self._notes.say(path, "held", removals.why(path))
         return [action for action in actions if action.path not in waiting]
 
     # --- acting
@@ -281,6 +293,11 @@ def disconnected(host: str) -> Disconnected:
         "nothing is half there, and changes are kept",
         "see `sidecar status`",
     )
+
+
+def _touch_all(touch: Callable[[str], None], paths: Collection[str]) -> None:
+    for path in paths:
+        touch(path)
 
 
 def _seen(read: Content) -> Identity | None:
