@@ -120,21 +120,21 @@ def test_a_key_as_we_show_it_is_the_key(table: dict[str, int]) -> None:
 )
 def test_a_strangers_file_keeps_nobody_waiting(desk: Desk, text: str) -> None:
     desk.write("pyproject.toml", f"#sidecar\n{text}\n")
-    began = time.monotonic()
+    began = time.process_time()
     assert not project.is_project(desk.root)
     with pytest.raises(ConfigError):
         layers.read_file(desk.root / "pyproject.toml", "pyproject.toml")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_thousand_hosts_are_read_at_once(desk: Desk) -> None:
     tables = "".join(f"[hosts.a{number}]\npath = '~/x'\n" for number in range(1000))
     file = desk.write("sidecar.toml", tables)
-    began = time.monotonic()
+    began = time.process_time()
     layer = layers.read_file(file, "sidecar.toml")
     assert layer is not None
     assert layer["hosts", "a999", "path"].origin == "sidecar.toml:2000"
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_dots_in_texts_and_comments_are_no_keys(desk: Desk) -> None:

@@ -257,9 +257,9 @@ async def test_a_silent_agent_is_noticed_in_seconds(
 
 
 async def test_an_agent_that_answers_is_never_called_silent(local: LocalTransport) -> None:
-    async with started(local, ping_every=0.5) as agent:
+    async with started(local, ping_every=1.0) as agent:
         closed = asyncio.create_task(agent.closed())
-        done, _ = await asyncio.wait([closed], timeout=2.0)
+        done, _ = await asyncio.wait([closed], timeout=3.5)
         assert not done
         closed.cancel()
 

@@ -710,11 +710,11 @@ async def test_the_first_command_does_not_wait_for_a_delayed_acknowledgement(
 ) -> None:
     configure(sshd, Port=sshd.server.port, HostKeyAlias="box")
     sshd.known_hosts.write_text(f"box {sshd.host_key.public}\n")
-    took = []
-    for _ in range(3):
+    # The pause is 40 ms, and nothing makes it shorter; a busy machine only adds to it.
+    for _ in range(30):
         transport = await connect()
         started = time.monotonic()
         assert await says(transport, "echo in") == b"in\n"
-        took.append(time.monotonic() - started)
-    # The pause is 40 ms and constant; the least of three is free of other noise.
-    assert min(took) < 0.035
+        if time.monotonic() - started < 0.035:
+            return
+    pytest.fail("the first command always waits")

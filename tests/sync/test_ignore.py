@@ -393,6 +393,6 @@ def test_the_last_pattern_that_matches_decides() -> None:
 @pytest.mark.parametrize("line", ["*a" * 8 + "b", "/" + "*a" * 8 + "b", "/" + "**/a/" * 12 + "b"])
 def test_a_line_of_many_stars_keeps_nobody_waiting(line: str) -> None:
     rules = PatternList(parse_lines([line], "test"))
-    began = time.monotonic()
+    began = time.process_time()
     assert rules.match("a/" * 45 if "/a" in line else "a" * 45, "a" * 45, False) is None
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
