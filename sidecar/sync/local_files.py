@@ -14,6 +14,7 @@ path is found under either spelling; the scan has the spelling that counts.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -196,10 +197,12 @@ def _open(root: Path, path: str) -> int:
 
 
 @contextmanager
-def opened_parent(root: Path, path: str) -> Iterator[tuple[int | None, str]]:
+def opened_parent(root: Path, path: str, *, make: bool = False) -> Iterator[tuple[int | None, str]]:
     """The folder that holds a path, as a descriptor, and the path's name in it. Where descriptors
     of folders cannot be used: None, and the whole path.
 
+    Args:
+        make: folders that are missing are made.
     Raises:
         NotADirectoryError: a link is on the way.
         paths.PathError: the path leads out of the root, or into our own folder.
@@ -211,11 +214,17 @@ def opened_parent(root: Path, path: str) -> Iterator[tuple[int | None, str]]:
             at = os.path.join(at, folder)
             if os.path.islink(at):
                 raise NotADirectoryError(errno.ENOTDIR, "a link is on the way", at)
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(at)
         yield None, os.path.join(at, name)
         return
     descriptor = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         for folder in folders:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=descriptor)
             try:
                 inner = os.open(folder, _FOLDER, dir_fd=descriptor)
             except OSError as error:
