@@ -32,6 +32,9 @@ MODULES = (
     "sidecar.agent.joblog",
     "sidecar.agent.control",
     "sidecar.agent.process",
+    "sidecar.agent.capture",
+    "sidecar.agent.stdin",
+    "sidecar.agent.doorway",
     "sidecar.agent.supervisor",
 )
 """What a supervisor is made of, each behind what it imports."""

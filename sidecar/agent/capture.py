@@ -1,0 +1,125 @@
+"""A job's output on its way into the log.
+
+What was read waits here only for the rest of a character, or for the disk. When the disk takes
+nothing, nothing is read any more, so that the job waits as for a slow reader, and the write is
+tried again every RETRY seconds. Nothing is lost.
+"""
+
+import os
+import selectors
+import time
+from typing import Callable, Dict, Optional
+
+from sidecar.agent.joblog import LogWriter
+from sidecar.core import utf8
+
+RETRY = 1.0
+SPLIT = 0.02
+"""Seconds that the first bytes of a character wait for the rest of it."""
+
+READ = 1 << 16
+
+
+class Capture:
+    """The outputs of one job. `on_growth` is called when the log has become longer."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, log: LogWriter, on_growth: Callable[[], None]
+    ) -> None:
+        self._selector, self._log, self._on_growth = selector, log, on_growth
+        self._outputs: Dict[int, _Output] = {}
+        self._retry_at: Optional[float] = None
+
+    def add(self, descriptor: int, number: int) -> None:
+        """Takes over an output of the job, to be kept as that stream; -1 is none."""
+        if descriptor < 0:
+            return
+        self._outputs[descriptor] = _Output(descriptor, number)
+        self._listen_to(self._outputs[descriptor], True)
+
+    @property
+    def over(self) -> bool:
+        """Nobody holds an output any more, and all of it is in the log."""
+        return not self._outputs
+
+    @property
+    def deadline(self) -> Optional[float]:
+        """When `due` wants to be called, by the monotonic clock."""
+        wanted = [output.split_at for output in self._outputs.values()] + [self._retry_at]
+        return min((one for one in wanted if one is not None), default=None)
+
+    def due(self, now: float) -> None:
+        """Does what the time has come for."""
+        for output in list(self._outputs.values()):
+            if output.split_at is not None and now >= output.split_at:
+                self._keep(output, everything=True)
+        if self._retry_at is not None and now >= self._retry_at:
+            self._resume()
+
+    def _listen_to(self, output: "_Output", wanted: bool) -> None:
+        registered = output.descriptor in self._selector.get_map()
+        if wanted and not registered:
+            self._selector.register(
+                output.descriptor, selectors.EVENT_READ, lambda: self._read(output)
+            )
+        elif registered and not wanted:
+            self._selector.unregister(output.descriptor)
+
+    def _read(self, output: "_Output") -> None:
+        try:
+            data = os.read(output.descriptor, READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # EIO: nobody has the terminal open any more
+        if not data:
+            self._listen_to(output, False)
+            output.over = True
+            self._keep(output, everything=True)
+            return
+        output.waiting += data
+        self._keep(output, everything=False)
+
+    def _keep(self, output: "_Output", everything: bool) -> None:
+        """Brings what was read into the log, but for the beginning of a character."""
+        output.split_at = None
+        length = len(output.waiting)
+        if not everything:
+            length = utf8.whole_characters(bytes(output.waiting[-4:])) + max(0, length - 4)
+        try:
+            taken = self._log.append(output.number, bytes(output.waiting[:length]))
+        except OSError:
+            taken = 0
+        del output.waiting[:taken]
+        if taken < length:
+            self._pause()
+        elif output.waiting:
+            output.split_at = time.monotonic() + SPLIT
+        elif output.over:
+            del self._outputs[output.descriptor]
+            os.close(output.descriptor)
+        if taken:
+            self._on_growth()
+
+    def _pause(self) -> None:
+        for output in self._outputs.values():
+            self._listen_to(output, False)
+        self._retry_at = time.monotonic() + RETRY
+
+    def _resume(self) -> None:
+        self._retry_at = None
+        for output in list(self._outputs.values()):
+            self._listen_to(output, not output.over)
+        for output in list(self._outputs.values()):
+            if self._retry_at is None and (output.waiting or output.over):
+                self._keep(output, everything=output.over)
+
+
+class _Output:
+    """One of them. `waiting`: read, not in the log yet. `over`: nothing more comes."""
+
+    def __init__(self, descriptor: int, number: int) -> None:
+        self.descriptor, self.number = descriptor, number
+        self.waiting = bytearray()
+        self.over = False
+        self.split_at: Optional[float] = None
