@@ -64,7 +64,7 @@ class Content:
         identity = self._unchanged(ask.path, file, before)
         self._send(messages.SignaturePart(ask.id, True, identity, bytes(sums)), frames.BULK)
 
-    def fetch(self, ask: messages.Fetch) -> None:
+    def fetch(self, ask: messages.Fetch, cancelled: Callable[[], bool] = lambda: False) -> None:
         if ask.offset < 0 or ask.length < -1:
             raise Failure("path", "bytes %d, %d of a file" % (ask.offset, ask.length))
         parts = paths.check(ask.path)
@@ -84,6 +84,8 @@ class Content:
             at, left = at + len(data), left - len(data)
             if not data or not left or at >= before.size:
                 break
+            if cancelled():
+                raise Failure("cancelled", "nobody wants %s any more" % ask.path)
             self._send(messages.FetchPart(ask.id, False, None, data), frames.BULK)
         identity_after = self._unchanged(ask.path, file, before)
         self._send(messages.FetchPart(ask.id, True, identity_after, data), frames.BULK)

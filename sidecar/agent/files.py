@@ -9,8 +9,9 @@ LinkClosed, from `send`.
 import sys
 import threading
 import traceback
+from collections import deque
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Tuple
 
 from sidecar.agent.changes import Changes
 from sidecar.agent.content import Content, Send
@@ -28,6 +29,12 @@ from sidecar.core.identity import Entry
 
 MOST_ROOTS = 256
 """Roots that may be open at once; each has a few descriptors."""
+
+MOST_CANCELLED = 1000
+"""Requests that are remembered as cancelled: more than the laptop has open at once."""
+
+SMALL_READ = 1 << 20
+"""Parts of files up to this size are not read behind larger ones: a plot is wanted now."""
 
 MOST_TOLD = 1000
 """Differing paths that a refused run names. More are counted."""
@@ -55,6 +62,7 @@ class Files:
     TYPES = (
         messages.Open, messages.Claim, messages.Manage, messages.Sweep, messages.Forget,
         messages.Lookup, messages.List_, messages.Digests, messages.Signature, messages.Fetch,
+        messages.Cancel,
         messages.Put, messages.PutPart, messages.MakeLink, messages.MakeDirectory,
         messages.SetMode, messages.Remove,
     )  # fmt: skip
@@ -65,6 +73,11 @@ class Files:
         self._roots: Dict[int, _Opened] = {}
         self._aside = Worker("files: large copies")
         self._sweeps = Worker("files: sweeps")
+        self._reads = Worker("files: reads")
+        self._small_reads = Worker("files: small reads")
+        self._cancelled: Deque[int] = deque(maxlen=MOST_CANCELLED)
+        self.before_sweep: Callable[[int], None] = lambda root: None
+        """Told of each root that is about to be swept."""
         self._settling = Settling()
 
     def handle(self, message: messages.Message) -> None:
@@ -127,6 +140,15 @@ class Files:
         opened = self._opened(root)
         return opened.root, opened.managed, opened.changes.landing
 
+    def place(self, root: int) -> Tuple[Root, Managed]:
+        """An open root and its managed set.
+
+        Raises:
+            Failure: it was not opened.
+        """
+        opened = self._opened(root)
+        return opened.root, opened.managed
+
     def folder(self, root: int) -> str:
         """The absolute path of an open root.
 
@@ -140,6 +162,8 @@ class Files:
         with self._lock:
             closing, self._roots = list(self._roots.values()), {}
         self._aside.close()
+        self._reads.close()
+        self._small_reads.close()
         decisions = self._sweeps.close()
         self._settling.close()
         for opened in closing:
@@ -150,6 +174,20 @@ class Files:
     # --- requests
 
     def _request(self, message: messages.Message) -> None:
+        """Answers a request; what takes long (reading files) on a thread of its own."""
+        if isinstance(message, messages.Cancel):
+            self._cancelled.append(message.id)
+            return
+        worker = None
+        if isinstance(message, messages.Signature):
+            worker = self._reads
+        elif isinstance(message, messages.Fetch):
+            small = 0 <= message.length <= SMALL_READ
+            worker = self._small_reads if small else self._reads
+        if worker is None or not worker.submit(partial(self._answer_it, message)):
+            self._answer_it(message)
+
+    def _answer_it(self, message: messages.Message) -> None:
         code, what, why, fix = "", "", "", ""
         try:
             self._answer(message)
@@ -200,7 +238,7 @@ class Files:
         elif isinstance(message, messages.Signature):
             self._opened(message.root).content.signature(message)
         elif isinstance(message, messages.Fetch):
-            self._opened(message.root).content.fetch(message)
+            self._opened(message.root).content.fetch(message, lambda: message.id in self._cancelled)
 
     def _open(self, message: messages.Open) -> None:
         root = Root(message.root, expand(message.path))
@@ -233,6 +271,7 @@ class Files:
             self._sweep(message.id, opened)
 
     def _sweep(self, id: int, opened: _Opened) -> None:
+        self.before_sweep(opened.root.number)
         differing = opened.managed.sweep(opened.root)
         with opened.managed.lock:
             count, digest = opened.managed.count, opened.managed.digest

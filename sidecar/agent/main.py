@@ -97,13 +97,20 @@ def _install(agent: "Agent") -> Any:
     return Installer(agent.send, agent.state)
 
 
+def _notices(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.notice")
+    from sidecar.agent.notice import Notices
+
+    return Notices(agent.send, agent.handler("files"))
+
+
 ROUTES = (
     Route(
         "files",
         (
             m.Open, m.Claim, m.Manage, m.Sweep, m.Forget, m.Lookup, m.List_, m.Digests,
-            m.Signature, m.Fetch, m.Put, m.PutPart, m.MakeLink, m.MakeDirectory, m.SetMode,
-            m.Remove,
+            m.Signature, m.Fetch, m.Cancel, m.Put, m.PutPart, m.MakeLink, m.MakeDirectory,
+            m.SetMode, m.Remove,
         ),
         _files,
     ),
@@ -113,6 +120,7 @@ ROUTES = (
     ),
     Route("interpreters", (m.Python,), _interpreters),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
+    Route("notices", (m.Watch,), _notices),
     Route("install", (m.Install, m.InstallPart), _install),
 )  # fmt: skip
 """Stated here, not asked of the handlers, since their modules load late. A test compares."""

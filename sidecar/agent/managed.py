@@ -53,6 +53,22 @@ class Managed:
         folder, _, name = path.rpartition("/")
         return self._folders.get(folder, {}).get(name)
 
+    def folders(self) -> List[str]:
+        """The folders that hold something of the set."""
+        with self.lock:
+            return list(self._folders)
+
+    def below(self, folder: str) -> List[str]:
+        """The paths of the set below a folder."""
+        top = folder + "/"
+        with self.lock:
+            return [
+                one + "/" + name
+                for one, names in self._folders.items()
+                if one == folder or one.startswith(top)
+                for name in names
+            ]
+
     def replace(self) -> None:
         """Begins a new set."""
         with self.lock:

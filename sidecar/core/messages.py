@@ -148,6 +148,36 @@ class Swept(NamedTuple):
     body: bytes
 
 
+class Watch(NamedTuple):
+    """Tell of changes in this root by Noticed from now on: of managed paths, and of all in
+    `folders`, which add to those of earlier calls. Answered by Watching, with what is in them."""
+
+    id: int
+    root: int
+    folders: List[str]
+
+
+class Watching(NamedTuple):
+    """`body`: packed entries of the folders, listed after they came under watch. `missing`: why
+    changes are not noticed everywhere, so that the sidecar has to look by itself; "" where they
+    are. `truncated`: there is more than is listed."""
+
+    id: int
+    last: bool
+    truncated: bool
+    missing: str
+    body: bytes
+
+
+class Noticed(NamedTuple):
+    """Somebody else changed these: packed entries with the identity found now. Unasked, after
+    Watch. `lost`: changes that nobody can name happened besides; look at everything."""
+
+    root: int
+    lost: bool
+    body: bytes
+
+
 class Forget(NamedTuple):
     """These paths are no longer managed; the files stay."""
 
@@ -229,6 +259,13 @@ class Fetch(NamedTuple):
     path: str
     offset: int = 0
     length: int = -1
+
+
+class Cancel(NamedTuple):
+    """The answer to request `id`, a Fetch, is not wanted any more; it ends with Fail "cancelled",
+    or as it would have."""
+
+    id: int
 
 
 class FetchPart(NamedTuple):
@@ -648,8 +685,9 @@ that handing them on never waits."""
 
 Message = Union[
     Ping, Pong, Ack, Bye, Modules, Done, Fail,
-    Open, Opened, Claim, Manage, Sweep, Swept, Forget, Lookup, List_, Listed,
-    Digests, Digested, Signature, SignaturePart, Fetch, FetchPart,
+    Open, Opened, Claim, Manage, Sweep, Swept, Watch, Watching, Noticed,
+    Forget, Lookup, List_, Listed,
+    Digests, Digested, Signature, SignaturePart, Fetch, Cancel, FetchPart,
     Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,

@@ -57,6 +57,8 @@ FILES = (
 first two flights."""
 
 OTHERS = (
+    "agent.inotify",
+    "agent.notice",
     "agent.machine",
     "agent.private",
     "agent.interpreters",

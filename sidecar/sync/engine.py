@@ -34,6 +34,7 @@ from sidecar.sync.change import Change
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
+from sidecar.sync.lookout import Lookout
 from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
 from sidecar.sync.removals import Removals
@@ -45,9 +46,8 @@ from sidecar.sync.watch import Watcher
 
 log = logging.getLogger(__name__)
 
-SWEEP_EVERY = 30.0
-"""Seconds between looks at the managed files there, for edits made on the remote. A sweep costs
-the agent 2 µs a file; runs and syncs look at once, whatever this says."""
+WATCH_AGAIN = 30.0
+"""Seconds after which a watch here that failed is begun again."""
 
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
@@ -106,6 +106,7 @@ class SyncEngine:
         self._base = Base(store / "base.journal")
         self._there: There | None = None
         self._pusher: Pusher | None = None
+        self._lookout: Lookout | None = None
         self._ready = False
         self._dirty: set[str] = set()
         self._rescan = False
@@ -166,7 +167,6 @@ class SyncEngine:
         self._tasks = [
             asyncio.create_task(self._watch(), name=f"watch {self.root}"),
             asyncio.create_task(self._work(), name=f"sync {self.root}"),
-            asyncio.create_task(self._sweep_now_and_then(), name=f"sweep {self.host}"),
         ]
 
     async def close(self) -> None:
@@ -184,9 +184,12 @@ class SyncEngine:
         if self._pusher is not None:
             self._dirty.update(self._pusher.latest)
             self._pusher.close()
+        if self._lookout is not None:
+            self._lookout.close()
         if self._there is not None:
             self._there.close()
         self._pusher, self._there, self._ready = None, None, False
+        self._lookout = None
         self._on_change()
 
     async def attach(
@@ -231,6 +234,8 @@ class SyncEngine:
             except BaseException:
                 self.detach()
                 raise
+            if self._tasks:
+                self._lookout = Lookout(there, self._touch, self._try_again)
         await self._settle()
         pusher, _ = self._connected()
         return self._result(pusher, 0, 0, removed, began)
@@ -348,7 +353,7 @@ class SyncEngine:
                 log.exception("the watch on %s ended", self.root)
             self._rescan = True
             self._wake.set()
-            await asyncio.sleep(SWEEP_EVERY)
+            await asyncio.sleep(WATCH_AGAIN)
 
     def _differing(self, found: Scan) -> set[str]:
         # Answers may come while a thread compares: lists are taken in one go.
@@ -469,15 +474,11 @@ class SyncEngine:
             self._notes.say(path, "refused", f"{self.host} said: {refused.why}; {remedy}")
         self._on_change()
 
-    async def _sweep_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_EVERY)
-            if self._there is not None and self._ready:
-                with contextlib.suppress(SidecarError):
-                    for path in await self._there.sweep():
-                        self._touch(path)
-                if self._dirty or self._rescan:
-                    self._wake.set()  # a step that failed is tried again
+    def _try_again(self) -> bool:
+        """Takes a step that failed again; whether there is one."""
+        if self._dirty or self._rescan:
+            self._wake.set()
+        return self._wake.is_set()
 
     # --- asked for
 

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.sync import inotify
+from sidecar.agent import inotify
+from sidecar.agent.inotify import Event, Inotify
 from sidecar.sync.ignore import Rules
-from sidecar.sync.inotify import Event, Inotify
 
 WRITING = 0.5
 """Seconds after which a file that is still being written to is told of, and then again."""

@@ -28,6 +28,14 @@ class Found(NamedTuple):
     node: Node | None
 
 
+class Watched(NamedTuple):
+    """What is in the folders that came under watch; `missing`, `truncated`: messages.Watching."""
+
+    entries: list[Entry]
+    missing: str
+    truncated: bool
+
+
 class There:
     """The project's folder on the host, over one connection."""
 
@@ -137,6 +145,34 @@ class There:
         if there.kind in (FILE, SYMLINK):
             return self._nodes[path][1]
         return Node(there.kind, False, "")
+
+    # --- noticing
+
+    async def watch(self, folders: list[str]) -> Watched:
+        """Has the agent tell of what changes at managed paths, and of all that does in these
+        folders. Returns what is in them.
+
+        Raises:
+            RemoteError: it cannot.
+        """
+        entries: list[Entry] = []
+        missing, truncated = "", False
+        async for part in self.agent.parts(lambda id: messages.Watch(id, self.number, folders)):
+            assert isinstance(part, messages.Watching)
+            entries += identity.unpack(part.body)
+            missing, truncated = part.missing, truncated or part.truncated
+        return Watched(entries, missing, truncated)
+
+    def noticed(self, entries: Iterable[Entry]) -> list[str]:
+        """Takes what the agent noticed by itself; returns the paths of which that is news."""
+        news = []
+        for path, there in entries:
+            before = self.differing.get(path, path)
+            if path in self._base.entries:
+                self.differs(path, there)
+                if self.differing.get(path, path) != before:
+                    news.append(path)
+        return news
 
     # --- the managed set
 

@@ -99,7 +99,7 @@ def test_the_end_leaves_nothing_half_done(tmp_path: Path) -> None:
 
 
 def test_the_types_are_those_that_are_handled() -> None:
-    assert len(set(Files.TYPES)) == 16
+    assert len(set(Files.TYPES)) == 17
 
 
 def test_a_worker_goes_on_after_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from sidecar.agent.install import Installer
 from sidecar.agent.interpreters import Interpreters
 from sidecar.agent.jobs import Jobs
 from sidecar.agent.main import Agent, Route
+from sidecar.agent.notice import Notices
 from sidecar.agent.streams import Streams
 from sidecar.core import exits, frames
 from sidecar.core import messages as m
@@ -354,6 +355,8 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
         "interpreters": set(Interpreters.TYPES),
         "streams": set(Streams.TYPES),
         "install": set(Installer.TYPES),
+        "notices": set(Notices.TYPES),
+        "repair": {m.Trash, m.Restore, m.Describe, m.Discard},
     }
 
 

@@ -1,17 +1,16 @@
-"""Linux's inotify, by ctypes: events of directories, as the kernel writes them.
+"""Linux's inotify, by ctypes: events of directories, as the kernel writes them. For both ends.
 
-One watch covers one directory's entries; what makes a tree of that is inotify_tree.py. Names come
-as bytes and are decoded as all names are (PEP 383), so that none can end the watching.
+One watch covers one directory's entries; what makes a tree of that is notice.py on the remote and
+sync/inotify_tree.py on the laptop. Names come as bytes and are decoded as all names are (PEP 383),
+so that none can end the watching.
 """
-
-from __future__ import annotations
 
 import ctypes
 import errno
 import os
 import struct
 import sys
-from typing import NamedTuple
+from typing import Any, List, NamedTuple
 
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x40, 0x80, 0x100, 0x200
@@ -31,7 +30,7 @@ _CHANGES = (
     | DELETE_SELF
     | MOVE_SELF
 )
-_MASK = _CHANGES | _ONLY_DIRECTORY | _DO_NOT_FOLLOW | _NO_UNLINKED
+_MASK = _CHANGES | _ONLY_DIRECTORY | _NO_UNLINKED
 
 _HEAD = struct.Struct("iIII")
 _BUFFER = 64 * 1024
@@ -54,7 +53,7 @@ class Inotify:
         """
         if sys.platform != "linux":
             raise OSError(errno.ENOSYS, "no inotify on this system")
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc: Any = ctypes.CDLL(None, use_errno=True)
         if not hasattr(self._libc, "inotify_init1"):
             raise OSError(errno.ENOSYS, "no inotify in the C library")
         made = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,21 +68,34 @@ class Inotify:
         Raises:
             OSError: ENOSPC, the person has no watches left; or it cannot be opened.
         """
-        raw = ctypes.c_char_p(os.fsencode(folder))
-        watch = self._libc.inotify_add_watch(self._descriptor, raw, ctypes.c_uint32(_MASK))
-        return self._checked(watch, folder)
+        return self._add(os.fsencode(folder), folder, _MASK | _DO_NOT_FOLLOW)
+
+    def add_open(self, folder: int) -> int:
+        """As `add`, for a directory that is open: nobody can put a link in its way.
+
+        Raises:
+            OSError: as `add`; ENOENT where there is no /proc.
+        """
+        return self._add(b"/proc/self/fd/%d" % folder, "an open folder", _MASK)
+
+    def _add(self, raw: bytes, what: str, mask: int) -> int:
+        watch = self._libc.inotify_add_watch(
+            self._descriptor, ctypes.c_char_p(raw), ctypes.c_uint32(mask)
+        )
+        return self._checked(watch, what)
 
     def remove(self, watch: int) -> None:
         """Ends a watch; one that ended by itself is no error."""
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
-    def read(self) -> list[Event]:
+    def read(self) -> List[Event]:
         """The events that are there, at most a buffer of them; none: []."""
         try:
             data = os.read(self._descriptor, _BUFFER)
         except BlockingIOError:
             return []
-        events, at = [], 0
+        events: List[Event] = []
+        at = 0
         while at < len(data):
             watch, mask, _, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size
