@@ -71,6 +71,15 @@ class ContentDigest:
         return str(whole.hexdigest())
 
 
+def leaf_digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
+
+
+def digest_of_leaves(leaves: bytes) -> str:
+    """The digest of a content whose leaves have these digests, one behind the other."""
+    return hashlib.blake2b(leaves, digest_size=DIGEST_SIZE).hexdigest()
+
+
 def content_digest(data: bytes) -> str:
     """The digest of a content that is in memory, hex. A symbolic link's content is its target's
     bytes."""

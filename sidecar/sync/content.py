@@ -5,36 +5,48 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.core import delta, tree
 from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.tree import Node
-from sidecar.sync import local_files
+from sidecar.sync import local_files, revision
 from sidecar.sync.local_files import Changed
-from sidecar.sync.signature import FileSignature, Signer
+from sidecar.sync.revision import Revision
+from sidecar.sync.signature import FileSignature
 
 SMALL = 64 * 1024
 """Files up to this size go whole, compressed: a delta would save less than a packet. They are
 read on the event loop, which takes less time than handing them to a thread (0.05 ms)."""
 
 
+Known = Callable[[str], FileSignature | None]
+"""The signature of the content that a path had before, where one is kept. May block."""
+
+
+def nothing_known(path: str) -> None:
+    return None
+
+
 class Content(NamedTuple):
-    """What is at a path. `data` is kept of small files and of links (their target); a `signature`
-    is made of larger ones in the same pass."""
+    """What is at a path. `data` is kept of small files and of links (their target), the `revision`
+    of larger ones."""
 
     node: Node
     identity: Identity
     data: bytes | None = None
-    signature: FileSignature | None = None
+    revision: Revision | None = None
     fresh: bool = False
     """It was written so short a time ago that another write may hide behind the same times."""
 
 
-async def read(root: Path, path: str) -> Content:
+async def read(root: Path, path: str, known: Known = nothing_known) -> Content:
     """Reads a path of the project.
 
+    Args:
+        known: called for large files, on another thread.
     Raises:
         FileNotFoundError: nothing is there.
         Changed: it does not stay the same while it is read.
@@ -52,7 +64,7 @@ async def read(root: Path, path: str) -> Content:
         return Content(tree.STRANGE, found)
     if found.size <= SMALL:
         return _read_small(root, path)
-    return await asyncio.to_thread(_read_large, root, path)
+    return await asyncio.to_thread(_read_large, root, path, known)
 
 
 def _read_small(root: Path, path: str) -> Content:
@@ -62,15 +74,15 @@ def _read_small(root: Path, path: str) -> Content:
     return Content(node, found, data, fresh=fresh)
 
 
-def _read_large(root: Path, path: str) -> Content:
+def _read_large(root: Path, path: str, known: Known) -> Content:
+    before = known(path)
     for _ in range(local_files.ATTEMPTS):
         with local_files.open_source(root, path) as source:
-            signer = Signer(source.size)
             try:
-                digest = local_files.content_digest(source, signer.update)
+                read = revision.read(source, before)
             except Changed:
                 continue
-            node = tree.file(digest, source.identity.executable)
+            node = tree.file(read.digest, source.identity.executable)
             fresh = local_files.may_hide_a_change(source.identity, time.time_ns())
-            return Content(node, source.identity, None, signer.finish(), fresh)
+            return Content(node, source.identity, None, read, fresh)
     raise Changed("the file does not stay the same while it is read")

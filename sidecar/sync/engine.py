@@ -39,6 +39,7 @@ from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
 from sidecar.sync.removals import Removals
 from sidecar.sync.scan import Scan
+from sidecar.sync.signature import FileSignature
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.step import Project, Step, disconnected
 from sidecar.sync.there import There
@@ -100,8 +101,8 @@ class SyncEngine:
         self._owner, self._person = owner, person
         self._on_synced, self._on_change = on_synced, on_change
         rules = Rules.load(root, settings.ignore, settings.include, nested)
-        self._here = Here(root, rules)
         self._signatures = SignatureStore(store / "signatures")
+        self._here = Here(root, rules, self._signature_before, self._signatures.put)
         # The last that can fail: nobody closes what a maker that failed had opened.
         self._base = Base(store / "base.journal")
         self._there: There | None = None
@@ -178,6 +179,7 @@ class SyncEngine:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
             self._base.close()
+            await asyncio.to_thread(self._signatures.close)
 
     def detach(self) -> None:
         """The connection is gone. Changes on their way are open again."""
@@ -367,6 +369,12 @@ class SyncEngine:
             return change.local
         agreed = self._base.entries.get(path)
         return agreed.local if agreed else None
+
+    def _signature_before(self, path: str) -> FileSignature | None:
+        """Of the content that the path was last sent with. From any thread."""
+        change, agreed = self._on_its_way(path), self._base.entries.get(path)
+        node = change.node if change is not None else agreed.node if agreed is not None else None
+        return self._signatures.get(node.digest) if node is not None and node.digest else None
 
     def _on_its_way(self, path: str) -> Change | None:
         pusher = self._pusher

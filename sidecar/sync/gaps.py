@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sidecar.core.delta import Copy
-from sidecar.sync.matcher import LIMITS, Limits, Source, match
+from sidecar.sync.matcher import LIMITS, Limits, Source, spans
 from sidecar.sync.signature import STRONG, FileSignature
 
 
@@ -48,7 +48,7 @@ def missing(signature: FileSignature, old: Source | None, limits: Limits = LIMIT
     Args:
         signature: of the new content, which is there.
         old: the content that is here; None where there is none.
-        limits: as for `match`.
+        limits: as for the matcher.
     Raises:
         Whatever reading `old` raises.
     """
@@ -69,9 +69,9 @@ def _places(signature: FileSignature, old: Source, limits: Limits) -> dict[int, 
     """Where in the old content the new one's blocks are, by their numbers."""
     places: dict[int, int] = {}
     at = 0
-    for operation in match(signature, old, limits):
+    for operation in spans(signature, old, limits):
         if not isinstance(operation, Copy):
-            at += len(operation.data)
+            at += operation.length
             continue
         first, offset = operation.offset // signature.block, operation.offset
         for number in range(first, -(-(offset + operation.length) // signature.block)):

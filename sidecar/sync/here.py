@@ -20,6 +20,7 @@ from sidecar.sync.content import Content
 from sidecar.sync.ignore import Rules
 from sidecar.sync.local_files import Changed
 from sidecar.sync.scan import Scan, scan
+from sidecar.sync.signature import FileSignature
 
 
 class Unreadable(Exception):
@@ -27,10 +28,21 @@ class Unreadable(Exception):
 
 
 class Here:
-    """The project's folder on this machine."""
+    """The project's folder on this machine.
 
-    def __init__(self, root: Path, rules: Rules) -> None:
-        self.root, self.rules = root, rules
+    Args:
+        known: finds the signature of a large file's content before.
+        keep: takes the one of a content that was read to be compared.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        rules: Rules,
+        known: content.Known,
+        keep: Callable[[str, FileSignature], None],
+    ) -> None:
+        self.root, self.rules, self._known, self._keep = root, rules, known, keep
         self.problems: list[api.PathNote] = []
         """What the last scan could not use."""
 
@@ -95,7 +107,7 @@ class Here:
             Unreadable: something is, but its content cannot be had.
         """
         try:
-            return await content.read(self.root, path)
+            return await content.read(self.root, path, self._known)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Changed:
@@ -111,6 +123,8 @@ class Here:
             read = await self.read(path)
         except Unreadable:
             return None
+        if read is not None and read.revision is not None:
+            self._keep(read.node.digest, read.revision.signature)
         return read.node if read else None
 
 

@@ -17,16 +17,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sidecar.core import delta, identity
+from sidecar.core import identity
 from sidecar.core import paths as names
 from sidecar.core.identity import FILE, Identity
-
-READ = 1 << 20
-"""Bytes read at a time: they stay in the processor's cache while they are hashed."""
 
 ATTEMPTS = 5
 """Times that a file which changes while it is read is begun anew."""
@@ -71,11 +68,6 @@ class Source:
                 raise Changed("the file became shorter while it was read")
             data += more
         return data
-
-    def pieces(self) -> Iterator[bytes]:
-        """The whole content in pieces of READ bytes."""
-        for offset in range(0, self.size, READ):
-            yield self.read_at(offset, READ)
 
     def check_unchanged(self) -> None:
         """Says that all that was read belongs together.
@@ -160,23 +152,6 @@ def lookup(root: Path, path: str) -> Identity | None:
             return identity.from_stat(os.lstat(name, dir_fd=folder))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def content_digest(source: Source, also: Callable[[bytes], None] = lambda piece: None) -> str:
-    """The content's digest (core.delta), read once from end to end. Leaves hashed by threads side
-    by side were slower on two busy cores (64 MiB, signed in the same pass: 180 ms against 110).
-
-    Args:
-        also: given each piece, in order: a `matcher.Signer.update`, say.
-    Raises:
-        Changed: what was read does not belong together.
-    """
-    digest = delta.ContentDigest()
-    for piece in source.pieces():
-        digest.update(piece)
-        also(piece)
-    source.check_unchanged()
-    return digest.hexdigest()
 
 
 def may_hide_a_change(found: Identity, now_ns: int) -> bool:

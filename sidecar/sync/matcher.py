@@ -31,23 +31,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from sidecar.core.delta import Copy, Literal, Operation
-from sidecar.sync.signature import (
-    ANCHOR,
-    GROUP,
-    STRONG,
-    FileSignature,
-    Signer,
-    block_size,
-    remote_signature,
-)
-
-__all__ = [
-    "FileSignature", "Signer", "Source", "block_size", "match", "remote_signature",
-]  # fmt: skip
-
-PIECE = 256 * 1024
-"""A literal is at most so long; longer ones come in several."""
+from sidecar.core.delta import Copy
+from sidecar.sync.signature import ANCHOR, GROUP, STRONG, FileSignature
 
 AHEAD = 8
 """So many blocks of the old content are tried after a mismatch, the nearest first."""
@@ -59,7 +44,6 @@ TRIES = 8
 class Limits(NamedTuple):
     """How far is looked, in bytes. Tests make them small, so that small contents meet them."""
 
-    piece: int = PIECE
     step: int = 2 << 20
     """Read at a time where contents are alike: small enough to stay in the processor's cache."""
     window: int = 8 << 20
@@ -87,6 +71,13 @@ Found = tuple[int, int] | None
 """A place in the new content and the number of the old one's block that begins there."""
 
 
+class Span(NamedTuple):
+    """Bytes [offset, offset + length) of the new content, which the old one does not have."""
+
+    offset: int
+    length: int
+
+
 class Source(Protocol):
     """The new content."""
 
@@ -97,23 +88,24 @@ class Source(Protocol):
         ...
 
 
-def match(
+def spans(
     signature: FileSignature | None, source: Source, limits: Limits = LIMITS
-) -> Iterator[Operation]:
-    """The operations that make the new content from the old one.
+) -> Iterator[Copy | Span]:
+    """What makes the new content from the old one, from front to back.
 
-    Copies are of whole blocks, joined where they follow each other; literals have at most
-    `limits.piece` bytes. Without a signature all is literal. The source is read from front to
-    back, but for a look at the end in between; what it raises comes through.
+    Copies are of whole blocks, joined where they follow each other. Without a signature all is
+    new. The source is read from front to back, but for a look at the end in between; what it
+    raises comes through.
     """
-    new = _New(source, limits)
-    if signature is None or not signature.count or not new.size:
-        yield from new.literals(0, new.size)
+    if not source.size:
         return
-    yield from _joined(_Matcher(signature, new, limits).run())
+    if signature is None or not signature.count:
+        yield Span(0, source.size)
+        return
+    yield from _joined(_Matcher(signature, _New(source, limits), limits).run())
 
 
-def _joined(operations: Iterator[Operation]) -> Iterator[Operation]:
+def _joined(operations: Iterator[Copy | Span]) -> Iterator[Copy | Span]:
     """Copies that follow each other in the old content as one."""
     offset = length = 0
     for operation in operations:
@@ -168,12 +160,6 @@ class _New:
         self._start, self._view = start, memoryview(self._data)
         return offset - start
 
-    def literals(self, start: int, end: int) -> Iterator[Operation]:
-        while start < end:
-            length = min(self._limits.piece, end - start)
-            yield Literal(bytes(self.get(start, length)))
-            start += length
-
 
 class _Matcher:
     """One run. Positions are in the new content, blocks are numbers in the old one."""
@@ -191,7 +177,7 @@ class _Matcher:
         self._left_to_search = self._limits.searched + new.size // 2
         self._left_close = self._limits.all_close
 
-    def run(self) -> Iterator[Operation]:
+    def run(self) -> Iterator[Copy | Span]:
         position, block, tail = 0, 0, None
         while position < self._end:
             reached = self._pass_over(position, block)
@@ -204,7 +190,8 @@ class _Matcher:
                 tail = self._equal_at_end(position)
                 continue
             found, block = self._next(position, block)
-            yield from self._new.literals(position, found)
+            if found > position:
+                yield Span(position, found - position)
             position = found
         if tail is not None and tail < self._new.size:
             length = self._new.size - tail

@@ -24,6 +24,7 @@ from sidecar.remote.connection import AgentConnection
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
 from sidecar.sync.content import Content
+from sidecar.sync.revision import Delta
 from sidecar.sync.signature import FileSignature, block_size, remote_signature
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.upload import Uploads
@@ -59,7 +60,6 @@ class Pusher:
         self._refused, self._agreed = refused, agreed
         self._uploads = Uploads(root, self._send, self._announcement)
         self._flight: dict[int, Change] = {}
-        self._signed: dict[str, FileSignature] = {}
         self.latest: dict[str, Change] = {}
         """The newest change on its way, by path."""
         self.seq = 0
@@ -91,6 +91,8 @@ class Pusher:
         self._uploads.close()
         for change in self._flight.values():
             change.answered.cancel()
+            if change.node is not None:
+                self._signatures.drop(change.node.digest)
         self._flight.clear()
         self.latest.clear()
 
@@ -105,10 +107,10 @@ class Pusher:
         """
         change = self._begin(path, content)
         if content.data is None:
-            if content.signature is not None:
-                self._signed[content.node.digest] = content.signature
-            signature = functools.partial(self._signature, path, old, expect)
-            self._uploads.begin(change, content, expect, signature)
+            if content.revision is not None:
+                self._signatures.hold(content.node.digest, content.revision.signature)
+            basis = functools.partial(self._basis, path, content, old, expect)
+            self._uploads.begin(change, content, expect, basis)
             return change
         body, codec = _packed(delta.encode_literal(content.data) if content.data else b"")
         put = self._announcement(change, content, expect)
@@ -180,13 +182,17 @@ class Pusher:
         self.bytes_sent += size
         await self._agent.send(message, lane)
 
-    async def _signature(self, path: str, old: Node | None, expect: Expect) -> FileSignature | None:
-        """The old content's signature: ours, or for a large file the remote's word."""
+    async def _basis(
+        self, path: str, content: Content, old: Node | None, expect: Expect
+    ) -> Delta | FileSignature | None:
+        """What a delta is made from: the one that was found when the file was read, else the old
+        content's signature: ours, or for a large file the remote's word."""
         if old is None or old.kind != FILE or not old.digest:
             return None
-        known = self._signed.get(old.digest) or await asyncio.to_thread(
-            self._signatures.get, old.digest
-        )
+        delta = content.revision.delta if content.revision is not None else None
+        if delta is not None and delta.base == old.digest:
+            return delta
+        known = await asyncio.to_thread(self._signatures.get, old.digest)
         if known is not None or expect.identity is None or expect.identity.size < ASK_ABOVE:
             return known
         block = block_size(expect.identity.size)
@@ -219,9 +225,7 @@ class Pusher:
                 self._base.drop(change.path)
             elif message.identity is not None:
                 self._base.agree(change.path, Agreed(change.node, change.local, message.identity))
-                signature = self._signed.pop(change.node.digest, None)
-                if signature is not None:
-                    self._signatures.put(change.node.digest, signature)
+                self._signatures.keep(change.node.digest)
             newer = self.latest.get(change.path)
             if newer is not None and newer.node is not None and newer.node.digest:
                 self._base.intend(change.path, newer.node.digest)
@@ -234,7 +238,7 @@ class Pusher:
         change = self._answered(message.seq)
         if change is not None:
             if change.node is not None:
-                self._signed.pop(change.node.digest, None)
+                self._signatures.drop(change.node.digest)
             try:
                 self._refused(change, message)
             finally:

@@ -18,6 +18,8 @@ from functools import partial
 
 import xxhash
 
+from sidecar.core.delta import DIGEST_SIZE, LEAF
+
 STRONG = 16
 """Bytes of a block's checksum."""
 
@@ -30,7 +32,7 @@ hashing of a block."""
 MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 16
 
 _HEADER = struct.Struct(">4sQIQ")
-_MAGIC = b"SCS1"
+_MAGIC = b"SCS2"
 
 
 def block_size(size: int) -> int:
@@ -52,6 +54,7 @@ class FileSignature:
     `strong`: STRONG bytes for each block, the last of which may be short. `groups`: the same for
     each whole group of GROUP whole blocks. `anchors`: ANCHOR bytes for each whole block. Where the
     agent made the signature, `groups` is empty, and `anchors` too if they were not asked for.
+    `leaves`: the digests of the content's leaves (core.delta), empty where they are not known.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class FileSignature:
         groups: bytes = b"",
         anchors: bytes = b"",
         seed: int = 0,
+        leaves: bytes = b"",
     ) -> None:
         self.size, self.block, self.checksum = size, block, checksum
         self.strong, self.groups, self.anchors, self.seed = strong, groups, anchors, seed
+        self.leaves = leaves
         self.whole = size // block
         """How many blocks are not short."""
         self.count = -(-size // block)
@@ -73,7 +78,7 @@ class FileSignature:
     def to_bytes(self) -> bytes:
         """The signature for keeping; only of those that were made here."""
         head = _HEADER.pack(_MAGIC, self.size, self.block, self.seed)
-        body = head + self.strong + self.groups + self.anchors
+        body = head + self.strong + self.groups + self.anchors + self.leaves
         return body + xxhash.xxh3_128_digest(body)
 
     @classmethod
@@ -92,16 +97,18 @@ class FileSignature:
         count, whole = -(-size // block), size // block
         strong_end = _HEADER.size + STRONG * count
         groups_end = strong_end + STRONG * (whole // GROUP)
-        if len(body) != groups_end + ANCHOR * whole:
+        anchors_end = groups_end + ANCHOR * whole
+        if len(body) - anchors_end not in (0, DIGEST_SIZE * -(-size // LEAF)):
             raise ValueError("a signature has a wrong length")
         return cls(
             size,
             block,
-            _xxh3(seed),
+            xxh3(seed),
             body[_HEADER.size : strong_end],
             body[strong_end:groups_end],
-            body[groups_end:],
+            body[groups_end:anchors_end],
             seed,
+            body[anchors_end:],
         )
 
 
@@ -137,14 +144,15 @@ class Signer:
     Args:
         size: of the whole content; what is fed must be just as much.
         block: at least ANCHOR; by default what `block_size` says.
+        seed: of the signature that this one is to be a part of; by default a new one.
     """
 
-    def __init__(self, size: int, *, block: int = 0) -> None:
+    def __init__(self, size: int, *, block: int = 0, seed: int | None = None) -> None:
         self._size, self._block = size, block or block_size(size)
         if self._block < ANCHOR:
             raise ValueError(f"blocks of {self._block} bytes are too small to be found again")
-        self._seed = int.from_bytes(os.urandom(8), "big")
-        self._checksum = _xxh3(self._seed)
+        self._seed = new_seed() if seed is None else seed
+        self._checksum = xxh3(self._seed)
         self._strong: list[bytes] = []
         self._groups: list[bytes] = []
         self._anchors: list[bytes] = []
@@ -198,7 +206,11 @@ class Signer:
         )
 
 
-def _xxh3(seed: int) -> Callable[[bytes | memoryview], bytes]:
+def new_seed() -> int:
+    return int.from_bytes(os.urandom(8), "big")
+
+
+def xxh3(seed: int) -> Callable[[bytes | memoryview], bytes]:
     return partial(xxhash.xxh3_128_digest, seed=seed)
 
 

@@ -19,7 +19,8 @@ from sidecar.errors import SidecarError
 from sidecar.sync import local_files
 from sidecar.sync.change import Change
 from sidecar.sync.content import Content
-from sidecar.sync.matcher import match
+from sidecar.sync.matcher import Span, spans
+from sidecar.sync.revision import Delta
 from sidecar.sync.signature import FileSignature
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ MATCHED_AT_ONCE = 2
 SAMPLE = 32 * 1024
 """Compression is tried on this much of a file; it is used where it takes off a tenth."""
 
+PIECE = 256 * 1024
+"""A literal is at most so long; longer ones come in several."""
+
 Send = Callable[[Change, messages.Message, int], Awaitable[None]]
 """Hands a message of a change to the connection, in a lane."""
 
@@ -40,8 +44,11 @@ Compose = Callable[[Change, Content, Expect], messages.Put]
 """The Put that announces a content, with no part of it yet."""
 
 
-Signature = Callable[[], Awaitable[FileSignature | None]]
-"""Finds the signature of what the remote has, if it has a content to send a delta against."""
+Basis = Delta | FileSignature | None
+"""What a delta is made from: itself, or the signature of what the remote has. None: the whole
+content is sent."""
+
+FindBasis = Callable[[], Awaitable[Basis]]
 
 
 class Uploads:
@@ -58,12 +65,12 @@ class Uploads:
         change: Change,
         content: Content,
         expect: Expect,
-        signature: Signature,
+        basis: FindBasis,
     ) -> None:
         """Starts an upload; its change will be answered, by Refused "aborted" if the file changes
         while it is read."""
         task = asyncio.create_task(
-            self._run(change, content, expect, signature), name=f"upload {change.path}"
+            self._run(change, content, expect, basis), name=f"upload {change.path}"
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -78,12 +85,12 @@ class Uploads:
         change: Change,
         content: Content,
         expect: Expect,
-        signature: Signature,
+        basis: FindBasis,
     ) -> None:
         upload = _Upload(self._root, self._send, change, self._compose(change, content, expect))
         try:
             try:
-                known = await signature()
+                known = await basis()
                 async with self._matching:
                     small = await upload.small(content, known)
                 if small is not None:
@@ -108,21 +115,21 @@ class _Upload:
         self._root, self._send, self._change, self._put = root, send, change, put
         self._announced = False
 
-    async def small(self, content: Content, signature: FileSignature | None) -> messages.Put | None:
+    async def small(self, content: Content, basis: Basis) -> messages.Put | None:
         """The whole change in one message, where that is small enough to go with the saves."""
         with local_files.open_source(self._root, self._change.path, content.identity) as source:
-            put = self._encoded(source, signature)
-            pieces = _pieces(source, signature, put.codec)
+            put = self._encoded(source, basis)
+            pieces = _pieces(source, basis, put.codec)
             body = await asyncio.to_thread(_gather, pieces, AT_ONCE)
             if len(body) > AT_ONCE:
                 return None
             source.check_unchanged()
         return put._replace(last=True, body=body)
 
-    async def stream(self, content: Content, signature: FileSignature | None) -> None:
+    async def stream(self, content: Content, basis: Basis) -> None:
         with local_files.open_source(self._root, self._change.path, content.identity) as source:
-            put = self._encoded(source, signature)
-            pieces = _pieces(source, signature, put.codec)
+            put = self._encoded(source, basis)
+            pieces = _pieces(source, basis, put.codec)
             await self._announce(put)
             while data := await asyncio.to_thread(_gather, pieces, 8 * frames.CHUNK):
                 for at in range(0, len(data), frames.CHUNK):
@@ -138,9 +145,9 @@ class _Upload:
             await self._announce(self._put)
         await self._part(b"", last=True, abort=True)
 
-    def _encoded(self, source: local_files.Source, signature: FileSignature | None) -> messages.Put:
+    def _encoded(self, source: local_files.Source, basis: Basis) -> messages.Put:
         codec = "zlib" if _compressible(source.read_at(0, SAMPLE)) else ""
-        return self._put._replace(delta=signature is not None, codec=codec)
+        return self._put._replace(delta=basis is not None, codec=codec)
 
     async def _announce(self, put: messages.Put) -> None:
         self._announced = True
@@ -151,20 +158,24 @@ class _Upload:
         await self._send(self._change, part, frames.BULK)
 
 
-def _pieces(
-    source: local_files.Source, signature: FileSignature | None, codec: str
-) -> Iterator[bytes]:
+def _pieces(source: local_files.Source, basis: Basis, codec: str) -> Iterator[bytes]:
     """The stream of operations as it goes into frames' bodies, in pieces of any size."""
     squeeze = zlib.compressobj(1) if codec else None
-    for operation in match(signature, source):
-        match operation:
-            case delta.Copy(offset, length):
-                piece = delta.encode_copy(offset, length)
-            case delta.Literal(data):
-                piece = delta.encode_literal(data)
-        yield squeeze.compress(piece) if squeeze else piece
+    parts = basis.operations if isinstance(basis, Delta) else spans(basis, source)
+    for part in parts:
+        for piece in _encoded(part, source):
+            yield squeeze.compress(piece) if squeeze else piece
     if squeeze:
         yield squeeze.flush()
+
+
+def _encoded(part: delta.Copy | Span, source: local_files.Source) -> Iterator[bytes]:
+    if isinstance(part, delta.Copy):
+        yield delta.encode_copy(*part)
+        return
+    end = part.offset + part.length
+    for at in range(part.offset, end, PIECE):
+        yield delta.encode_literal(source.read_at(at, min(PIECE, end - at)))
 
 
 def _gather(pieces: Iterator[bytes], enough: int) -> bytes:

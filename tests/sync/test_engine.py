@@ -182,6 +182,20 @@ async def test_a_lost_signature_is_asked_of_the_remote(sides: Sides) -> None:
     assert result.bytes_sent < 100_000
 
 
+async def test_what_first_contact_found_equal_needs_no_question_later(sides: Sides) -> None:
+    content = bytearray(random.Random(2).randbytes(4_000_000))
+    path = sides.write("data.bin", bytes(content))
+    sides.write_there("data.bin", bytes(content))
+    await sides.begin()
+    await sides.attach()
+    assert sides.engine._signature_before("data.bin") is not None
+    content[:3] = b"abc"
+    path.write_bytes(content)
+    result = await sides.engine.sync()
+    assert (sides.there / "data.bin").read_bytes() == content
+    assert result.bytes_sent < 100_000
+
+
 # --- deletions -------------------------------------------------------------------------------
 
 

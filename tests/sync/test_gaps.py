@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.sync.gaps import Gap, Have, missing
-from sidecar.sync.matcher import LIMITS, FileSignature, Limits
+from sidecar.sync.matcher import LIMITS, Limits
+from sidecar.sync.signature import FileSignature
 from tests.sync.test_matcher import NARROW, Memory, pairs, signed, told_by_the_agent
 
 SIZE = 1 << 20

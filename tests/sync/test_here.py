@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from sidecar.core import tree
+from sidecar.sync.content import nothing_known
 from sidecar.sync.here import Here
 from sidecar.sync.ignore import Rules
 
 
 def widened(root: Path, *paths: str) -> set[str]:
     agreed = {"pkg": tree.FOLDER, "pkg/a.py": tree.file("x"), "main.py": tree.file("y")}
-    here = Here(root, Rules.load(root, [], [], []))
+    here = Here(root, Rules.load(root, [], [], []), nothing_known, lambda digest, signature: None)
     return here.widened(paths, agreed, lambda path: True)
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.core.delta import Copy, Literal, Operation
+from sidecar.core.delta import Copy
 from sidecar.sync import matcher
-from sidecar.sync.matcher import FileSignature, Limits, Signer, match, remote_signature
-from sidecar.sync.signature import ANCHOR
+from sidecar.sync.matcher import Limits, Span, spans
+from sidecar.sync.signature import ANCHOR, FileSignature, Signer, block_size, remote_signature
 
 
 class Memory:
@@ -41,30 +41,26 @@ def told_by_the_agent(content: bytes, block: int, *, anchors: bool = False) -> F
     return remote_signature(len(content), block, told, anchors=anchors)
 
 
-def applied(operations: list[Operation], old: bytes) -> bytes:
-    new = bytearray()
-    for operation in operations:
-        if isinstance(operation, Copy):
-            assert operation.length > 0
-            assert operation.offset + operation.length <= len(old)
-            new += old[operation.offset : operation.offset + operation.length]
-        else:
-            assert operation.data
-            new += operation.data
-    return bytes(new)
-
-
-def literal(operations: list[Operation]) -> int:
-    return sum(len(one.data) for one in operations if isinstance(one, Literal))
+def literal(parts: list[Copy | Span]) -> int:
+    return sum(part.length for part in parts if isinstance(part, Span))
 
 
 def check(
     old: bytes, new: bytes, signature: FileSignature, limits: Limits = matcher.LIMITS
-) -> list[Operation]:
-    operations = list(match(signature, Memory(new), limits))
-    assert applied(operations, old) == new
-    assert all(len(one.data) <= limits.piece for one in operations if isinstance(one, Literal))
-    return operations
+) -> list[Copy | Span]:
+    parts = list(spans(signature, Memory(new), limits))
+    at = 0
+    for part in parts:
+        assert part.length > 0
+        if isinstance(part, Copy):
+            assert part.offset + part.length <= len(old)
+            end = part.offset + part.length
+            assert old[part.offset : end] == new[at : at + part.length]
+        else:
+            assert part.offset == at
+        at += part.length
+    assert at == len(new)
+    return parts
 
 
 # --- every pair -------------------------------------------------------------------------------
@@ -125,7 +121,7 @@ def test_operations_make_the_new_content_from_the_old_one(
 
 
 NARROW = Limits(
-    piece=50, step=64, window=100, short=100, searched=900, close=100, all_close=150, inserted=100
+    step=64, window=100, short=100, searched=900, close=100, all_close=150, inserted=100
 )
 
 
@@ -142,23 +138,22 @@ def test_the_same_holds_at_every_bound(pair: tuple[bytes, bytes], block: int, nu
 
 SIZE = 3 << 20
 OLD = random.Random(1).randbytes(SIZE)
-BLOCK = matcher.block_size(SIZE)
+BLOCK = block_size(SIZE)
 SIGNATURE = signed(OLD)
 NEW = random.Random(2).randbytes(1 << 20)
 
 
 def test_without_a_signature_all_is_literal() -> None:
-    operations = list(match(None, Memory(NEW)))
-    assert applied(operations, b"") == NEW
-    assert list(match(signed(b""), Memory(NEW))) == operations
+    assert list(spans(None, Memory(NEW))) == [Span(0, len(NEW))]
+    assert list(spans(signed(b""), Memory(NEW))) == [Span(0, len(NEW))]
 
 
 def test_equal_contents_are_one_copy() -> None:
-    assert list(match(SIGNATURE, Memory(OLD))) == [Copy(0, SIZE)]
+    assert list(spans(SIGNATURE, Memory(OLD))) == [Copy(0, SIZE)]
 
 
 def test_an_empty_new_content_is_nothing() -> None:
-    assert list(match(SIGNATURE, Memory(b""))) == []
+    assert list(spans(SIGNATURE, Memory(b""))) == []
 
 
 def test_an_overwrite_costs_the_blocks_it_touches() -> None:
@@ -169,7 +164,7 @@ def test_an_overwrite_costs_the_blocks_it_touches() -> None:
 
 def test_an_insertion_at_the_front_costs_itself() -> None:
     new = NEW[:100] + OLD
-    assert list(match(SIGNATURE, Memory(new))) == [Literal(NEW[:100]), Copy(0, SIZE)]
+    assert list(spans(SIGNATURE, Memory(new))) == [Span(0, 100), Copy(0, SIZE)]
     assert literal(check(OLD, new, told_by_the_agent(OLD, BLOCK))) == 100
 
 
@@ -228,7 +223,7 @@ def test_content_that_repeats_itself_ends_in_time() -> None:
 
 def test_the_new_content_is_read_in_windows() -> None:
     source = Memory(NEW * 20)
-    for _ in match(SIGNATURE, source):
+    for _ in spans(SIGNATURE, source):
         pass
     assert source.most <= matcher.LIMITS.window
 
@@ -252,4 +247,4 @@ def test_what_the_source_raises_comes_through() -> None:
             return super().read_at(offset, length)
 
     with pytest.raises(ConnectionError):
-        list(match(SIGNATURE, FileThatShrank(OLD)))
+        list(spans(SIGNATURE, FileThatShrank(OLD)))
