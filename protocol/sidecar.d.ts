@@ -28,9 +28,13 @@ export interface AttachParams {
   follow?: boolean;
 }
 
+/**
+ * `terminal`: the job has one, so what is typed should go there key by key.
+ */
 export interface AttachResult {
   job: string;
   host: string;
+  terminal: boolean;
 }
 
 /**
@@ -162,6 +166,7 @@ export interface Job {
   commit: string;
   dirty: number;
   interpreter: string;
+  terminal: boolean;
 }
 
 export interface JobsResult {

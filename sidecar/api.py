@@ -151,8 +151,11 @@ class AttachParams(JobParams, frozen=True, kw_only=True):
 
 
 class AttachResult(Message, frozen=True, kw_only=True):
+    """`terminal`: the job has one, so what is typed should go there key by key."""
+
     job: str
     host: str
+    terminal: bool = False
 
 
 class Output(Message, frozen=True, kw_only=True):
@@ -205,6 +208,7 @@ class Job(Message, frozen=True, kw_only=True):
     commit: str = ""
     dirty: int = 0
     interpreter: str = ""
+    terminal: bool = False
 
 
 class JobsResult(Message, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """`sidecar COMMAND …`: reads the arguments, hands over to the command, turns failures into words.
 
 Each command's module is imported when it is called, so that none pays for another. Exit status:
-the job's own for `run`, 125 where `run`, `attach` or `debug` fail themselves or nobody can be
-asked; else 0, 1 for a failure, 2 for a wrong command.
+the job's own for `run`; 125 where `run`, `shell`, `attach` or `debug` fail themselves or nobody
+can be asked; else 0, 1 for a failure, 2 for a wrong command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sidecar.errors import SidecarError, UsageError
 OWN_FAILURE = 125
 """As docker's: the program was not at fault. `run` never started, or its end is not known."""
 
-_RUNS_A_JOB = frozenset({"run", "attach", "debug"})
+_RUNS_A_JOB = frozenset({"run", "shell", "attach", "debug"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,6 +123,13 @@ def parser() -> argparse.ArgumentParser:
 
     run = add("run", "run:run", "runs a program there, as if it ran here", place, target)
     run.add_argument("-d", "--detach", action="store_true", help="print its id and leave it")
+    run.add_argument(
+        "-T",
+        "--no-terminal",
+        action="store_true",
+        help="no terminal there, though there is one here",
+    )
+    add("shell", "run:shell", "a terminal there, in this folder", place)
     add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
     logs = add("logs", "run:logs", "a job's output so far", place, job)
     logs.add_argument("-f", "--follow", action="store_true", help="and what comes")

@@ -1,4 +1,8 @@
-"""`sidecar run`, `attach`, `logs`: a job's output and input, as if it ran here."""
+"""`sidecar run`, `shell`, `attach`, `logs`: a job's output and input, as if it ran here.
+
+Where a person sits at a terminal, the job gets one of the same size, and every key (screen.py,
+keys.py). Else its stdout and stderr stay apart and are bytes like any others.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ import signal
 import socket
 import sys
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from sidecar import api
-from sidecar.cli import place, terminal
+from sidecar.cli import keys, place, screen, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
 from sidecar.errors import UsageError
@@ -26,9 +30,15 @@ CHUNK = 32 * 1024
 UNKNOWN_END = 125
 
 
+SHELL = 'exec "${SHELL:-/bin/sh}" -l'
+"""What `sidecar shell` has a shell there do: become the person's own."""
+
+
 def run(options: argparse.Namespace) -> int:
-    with place.connect(options) as hub, _Job(hub, options) as job:
-        params = api.RunParams(
+    wants_one = screen.is_ours() and not options.detach and not options.no_terminal
+    return _run(
+        options,
+        api.RunParams(
             **place.where(options),
             target=options.target,
             args=_args(options.args),
@@ -37,15 +47,50 @@ def run(options: argparse.Namespace) -> int:
             env=variables(options.env),
             as_is=options.as_is,
             detach=options.detach,
+            **_terminal(wants_one),
+        ),
+    )
+
+
+def shell(options: argparse.Namespace) -> int:
+    if not screen.is_ours():
+        raise UsageError(
+            "A shell needs a terminal", "", "for a command there, `sidecar run sh -c '…'`"
         )
+    return _run(
+        options,
+        api.RunParams(
+            **place.where(options),
+            target="sh",
+            args=["-c", SHELL],
+            cwd=os.getcwd(),
+            as_is=True,
+            **_terminal(True),
+        ),
+    )
+
+
+def _run(options: argparse.Namespace, params: api.RunParams) -> int:
+    with place.connect(options) as hub, _Job(hub, options) as job:
         started = job.ask("sidecar/run", params, api.RunResult)
-        if sys.stderr.isatty() or options.detach:
+        if sys.stderr.isatty() or params.detach:
             terminal.say(started.headline)
-        if options.detach:
+        if params.detach:
             print(started.job)
             return 0
         job.id, job.host = started.job, started.host
-        return job.follow(stdin=True)
+        return job.show() if params.terminal else job.follow(stdin=True)
+
+
+class _Size(TypedDict):
+    terminal: bool
+    rows: int
+    columns: int
+
+
+def _terminal(wanted: bool) -> _Size:
+    rows, columns = screen.size()
+    return {"terminal": wanted, "rows": rows, "columns": columns}
 
 
 def attach(options: argparse.Namespace) -> int:
@@ -62,6 +107,8 @@ def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
         found = job.ask("sidecar/attach", params, api.AttachResult)
         job.id, job.host = found.job, found.host
+        if stdin and found.terminal and screen.is_ours():
+            return job.show()
         return job.follow(stdin=stdin)
 
 
@@ -93,6 +140,10 @@ class _Job:
         self._status: int | None = None
         self._input: int | None = None
         """The request that carries the last bytes of stdin, until it is answered."""
+        self._early: list[api.Output] | None = []
+        """Output that came before it is shown: a job that has this terminal asks for keys only
+        when keys go there. None from then on."""
+        self._has_terminal = False
         self._interrupted = 0
         self._unread = False
         hub.on("sidecar/output", api.Output, self._output)
@@ -103,7 +154,8 @@ class _Job:
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._before = {
-            number: signal.signal(number, _only_wake) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, _only_wake)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGWINCH)
         }
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         return self
@@ -127,33 +179,67 @@ class _Job:
                 ready, _, _ = select.select(files, [], [])
                 if self._hub in ready:
                     self._hub.read()
-                elif self._wake in ready:
+                elif self._wake in ready and set(self._wake.recv(64)) - {signal.SIGWINCH}:
                     self._hub.cancel(number)
                     raise KeyboardInterrupt
         finally:
             progress.end()
         return self._hub.take(number, result)
 
+    def show(self) -> int:
+        """Lends this terminal to the job until that ends, or is left by `~d`. Returns what a
+        shell would."""
+        typed = keys.Keys()
+        self._has_terminal = True
+        self._resize()
+        with screen.lent() as lent:
+            self._show_early()
+            while self._status is None:
+                ready = self._wait(reading=True)
+                if ready and not self._take_keys(typed, lent):
+                    break
+        if self._status is not None:
+            return self._status
+        terminal.say(
+            f"job {self.id} runs on at {self.host}: `sidecar attach {self.id}` goes on with it, "
+            f"`sidecar stop {self.id}` ends it"
+        )
+        return 0
+
     def follow(self, *, stdin: bool) -> int:
         """Until the job's end; returns what a shell would."""
         reading = stdin and _may_read_stdin()
+        self._show_early()
         while self._status is None:
-            files: list[Any] = [self._hub, self._wake]
-            if reading and self._input is None:
-                files.append(0)
-            ready, _, _ = select.select(files, [], [])
-            if self._hub in ready:
-                self._hub.read()
-                self._take_input_answer()
-            if self._wake in ready:
-                for number in self._wake.recv(64):
-                    self._signalled(signal.Signals(number))
-            if 0 in ready:
+            if self._wait(reading=reading):
                 reading = self._send_stdin()
         return self._status
 
+    def _wait(self, *, reading: bool) -> bool:
+        """Until something happens, and it is dealt with. Whether stdin has something, which is
+        looked at when what it had before was taken."""
+        files: list[Any] = [self._hub, self._wake]
+        if reading and self._input is None:
+            files.append(0)
+        ready, _, _ = select.select(files, [], [])
+        if self._hub in ready:
+            self._hub.read()
+            self._take_input_answer()
+        if self._wake in ready:
+            for number in self._wake.recv(64):
+                self._signalled(signal.Signals(number))
+        return 0 in ready
+
+    def _show_early(self) -> None:
+        early, self._early = self._early or [], None
+        for part in early:
+            self._output(part)
+
     def _output(self, part: api.Output) -> None:
-        if self._unread or (self.id and part.job != self.id):
+        if self._early is not None:
+            self._early.append(part)
+            return
+        if self._unread or part.job != self.id:
             return
         data = base64.b64decode(part.data) if part.encoding == "base64" else part.data.encode()
         view = memoryview(data)
@@ -179,12 +265,30 @@ class _Job:
             terminal.complain(f"The end of job {end.job} is not known: {end.why or 'no reason'}.")
             self._status = UNKNOWN_END
 
+    def _take_keys(self, typed: keys.Keys, lent: screen.Screen) -> bool:
+        """Sends what was typed, and does what was said to us; whether the job is still shown."""
+        waiting = _read_stdin()
+        stays, data = bool(waiting), b""  # nothing: the window was closed
+        while waiting and stays:
+            some, word, waiting = typed.feed(waiting)
+            data += some
+            if word == keys.SUSPEND:
+                lent.suspend()
+                self._resize()
+            elif word == keys.HELP:
+                terminal.say(f"\n{keys.HELP_TEXT}")
+            stays = word != keys.DETACH
+        if data:
+            self._send_input(data)
+        return stays
+
     def _send_stdin(self) -> bool:
         """Sends what is there; whether there may be more."""
-        try:
-            data = os.read(0, CHUNK)
-        except OSError:
-            data = b""
+        data = _read_stdin()
+        self._send_input(data)
+        return bool(data)
+
+    def _send_input(self, data: bytes) -> None:
         params = api.InputParams(
             **self._where,
             job=self.id,
@@ -193,7 +297,6 @@ class _Job:
             eof=not data,
         )
         self._input = self._hub.send("sidecar/input", params)
-        return bool(data)
 
     def _take_input_answer(self) -> None:
         if self._input is not None and self._hub.answered(self._input):
@@ -201,7 +304,17 @@ class _Job:
             self._hub.forget(self._input)
             self._input = None
 
+    def _resize(self) -> None:
+        """The job's terminal gets the size of this one."""
+        rows, columns = screen.size()
+        params = api.ResizeParams(**self._where, job=self.id, rows=rows, columns=columns)
+        self._hub.forget(self._hub.send("sidecar/resize", params))
+
     def _signalled(self, number: signal.Signals) -> None:
+        if number == signal.SIGWINCH:
+            if self._has_terminal:
+                self._resize()
+            return
         self._send_signal(number.name.removeprefix("SIG"))
         self._interrupted += 1
         if self._interrupted == 2:
@@ -216,6 +329,13 @@ class _Job:
 
 def _only_wake(_number: int, _frame: FrameType | None) -> None:
     """The wakeup descriptor carries the signal's number into the loop."""
+
+
+def _read_stdin() -> bytes:
+    try:
+        return os.read(0, CHUNK)
+    except OSError:
+        return b""
 
 
 def _may_read_stdin() -> bool:

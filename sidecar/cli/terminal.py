@@ -11,6 +11,7 @@ import getpass
 import io
 import os
 import sys
+import termios
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
@@ -27,7 +28,16 @@ def complain(error: SidecarError | str) -> None:
 
 def say(text: str) -> None:
     """A line for the person, beside what a script would read."""
-    print(printable(text), file=sys.stderr, flush=True)
+    # While a job has the terminal (screen.py), a line feed alone does not return.
+    end = "\r\n" if _is_raw() else "\n"
+    print(printable(text).replace("\n", end), file=sys.stderr, flush=True, end=end)
+
+
+def _is_raw() -> bool:
+    try:
+        return not termios.tcgetattr(2)[1] & termios.OPOST
+    except (termios.error, OSError):
+        return False
 
 
 def printable(text: str) -> str:

@@ -138,6 +138,7 @@ class Runs:
     async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
         session = await self._registry.session(client, params.project, params.host)
         job = await self._named(session, params.job)
+        known = await session.jobs.list(await session.connected())
         viewer = Viewer(
             client,
             _Finder(session, job.id),
@@ -146,7 +147,8 @@ class Runs:
             follow=params.follow,
         )
         self._view(session, client, viewer)
-        return api.AttachResult(job=job.id, host=session.name)
+        terminal = any(one.terminal for one in known if one.id == job.id)
+        return api.AttachResult(job=job.id, host=session.name, terminal=terminal)
 
     # --- life --------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ def describe(one: Listed, host: str) -> api.Job:
         commit=one.record.get("commit", ""),
         dirty=_number(one.record.get("dirty", "")),
         interpreter=one.record.get("interpreter", ""),
+        terminal=one.terminal,
     )
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hub.laptop import COMMAND, PATIENCE, Laptop
+from tests.cli.person import TerminalSession
+from tests.hub.laptop import Laptop
 from tests.servers.box import Box, write_ssh_config
 from tests.servers.embedded import EmbeddedBox
 from tests.servers.keys import make_key
@@ -153,52 +150,6 @@ def guarded(
 
 def test_a_password_without_a_terminal(laptop: Laptop, guarded: EmbeddedBox) -> None:
     refused(laptop, "box")
-
-
-class TerminalSession:
-    """A command on a terminal of its own, as a person has it."""
-
-    def __init__(self, laptop: Laptop, *arguments: str) -> None:
-        ours, theirs = pty.openpty()
-        self._terminal = ours
-        self.text = ""
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=laptop.project,
-            start_new_session=True,
-            # What setsid made ours becomes the controlling terminal by opening it.
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
-        )
-        os.close(theirs)
-
-    def expect(self, text: str, answer: str = "") -> None:
-        """Waits for `text` behind all that was expected before, then types."""
-        end = time.monotonic() + PATIENCE
-        while text not in self.text:
-            ready, _, _ = select.select([self._terminal], [], [], end - time.monotonic())
-            assert ready, f"no {text!r} in {self.text!r}"
-            try:
-                self.text += os.read(self._terminal, 4096).decode()
-            except OSError:
-                raise AssertionError(f"it ended without {text!r}: {self.text!r}") from None
-        self.text = self.text.partition(text)[2]
-        if answer:
-            os.write(self._terminal, answer.encode())
-
-    def wait(self) -> int:
-        end = time.monotonic() + PATIENCE
-        while True:
-            ready, _, _ = select.select([self._terminal], [], [], end - time.monotonic())
-            assert ready, self.text
-            try:
-                self.text += os.read(self._terminal, 4096).decode()
-            except OSError:  # the last one who had it open has gone
-                break
-        os.close(self._terminal)
-        return self.process.wait(PATIENCE)
 
 
 def test_a_password_is_asked_on_the_terminal_and_asked_again(

@@ -1,76 +1,124 @@
+"""A run on a terminal: the job has one too, and every key."""
+
 from __future__ import annotations
 
-import io
+import json
 
-import pytest
-
-from sidecar.cli import terminal
-from sidecar.cli.init import name_of
-from sidecar.cli.main import main
-from sidecar.cli.run import variables
-from sidecar.cli.sync import size
-from sidecar.errors import UsageError
+from tests.cli.person import TerminalSession
+from tests.hub.laptop import Laptop
+from tests.servers.box import Box
 
 
-def test_columns_align_and_lines_have_no_space_at_their_end() -> None:
-    text = terminal.table(("ID", "STATE"), [("a", "running"), ("longer", "")])
-    assert text == "ID      STATE\na       running\nlonger"
-
-
-def test_what_a_server_says_cannot_steer_the_terminal() -> None:
-    assert terminal.printable("a\x1b[2Jb\tc\n") == "a\\x1b[2Jb\tc\n"
-
-
-def test_no_colour_where_it_is_unwanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Tty(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert terminal.painted("x", terminal.RED, Tty()) == "\033[31mx\033[0m"
-    assert terminal.painted("x", terminal.RED, io.StringIO()) == "x"
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert terminal.painted("x", terminal.RED, Tty()) == "x"
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 KB"), (5_000_000_000, "5.0 GB")]
-)
-def test_sizes_are_decimal(count: int, text: str) -> None:
-    assert size(count) == text
-
-
-@pytest.mark.parametrize(
-    ("destination", "name"),
-    [
-        ("gpu1", "gpu1"),
-        ("me@gpu1", "gpu1"),
-        ("ssh://me@gpu1.example.org:2222", "gpu1.example.org"),
-        ("ssh://me@[2001:db8::1]:22", "2001-db8-1"),
-    ],
-)
-def test_a_host_is_named_after_its_destination(destination: str, name: str) -> None:
-    assert name_of(destination) == name
-
-
-def test_a_variable_without_value_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEY", "from here")
-    monkeypatch.delenv("MISSING", raising=False)
-    assert variables(["A=1=2", "KEY", "MISSING"]) == {"A": "1=2", "KEY": "from here"}
-    with pytest.raises(UsageError):
-        variables(["=x"])
-
-
-def test_an_unknown_command_is_answered_by_the_one_that_was_meant(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["runn", "train.py"]) == 2
-    assert capsys.readouterr().err == (
-        "sidecar: There is no command 'runn'. Did you mean `sidecar run`?\n"
+def test_a_job_has_a_terminal_of_the_same_size(connected: Laptop, box: Box) -> None:
+    connected.write(
+        "main.py",
+        "import os, sys\n"
+        "print(sys.stdin.isatty(), sys.stdout.isatty(), sys.stderr.isatty())\n"
+        "print(tuple(os.get_terminal_size()), os.environ['TERM'])\n"
+        "name = input('your name? ')\n"
+        "print('hello', name)\n"
+        "sys.exit(3)\n",
     )
+    person = TerminalSession(connected, "run", "main.py")
+    person.expect("True True True")
+    person.expect("(100, 30)")
+    person.expect("your name? ", "Ada\r")
+    person.expect("hello Ada")
+    assert person.wait() == 3
 
 
-def test_a_name_cannot_begin_a_line_of_its_own() -> None:
-    text = terminal.table(("PATH",), [("a\nsidecar: all is well\x1b[2J\u202e",)])
-    assert text.split("\n") == ["PATH", "a\\nsidecar: all is well\\x1b[2J\\x202e"]
+def test_a_window_that_is_resized_is_resized_there(nearby: Laptop) -> None:
+    nearby.write(
+        "main.py",
+        "import os, signal\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print(tuple(os.get_terminal_size())))\n"
+        "input('ready')\n",
+    )
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("ready")
+    person.resize(40, 120)
+    person.expect("(120, 40)", "\r")
+    assert person.wait() == 0
+
+
+def test_keys_reach_the_job_one_by_one_and_unseen(nearby: Laptop) -> None:
+    nearby.write(
+        "main.py",
+        "import sys, tty\n"
+        "tty.setraw(0)\n"
+        "sys.stdout.write('raw\\r\\n'); sys.stdout.flush()\n"
+        "while (key := sys.stdin.buffer.raw.read(1)) != b'q':\n"
+        "    sys.stdout.write(f'<{key[0]}>'); sys.stdout.flush()\n",
+    )
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("raw")
+    for key in "\x03\x04\x1a\x7f":
+        person.type(key)
+        person.expect(f"<{ord(key)}>")
+    person.type("q")
+    assert person.wait() == 0
+
+
+def test_ctrl_c_and_ctrl_d_do_there_what_they_do_here(nearby: Laptop) -> None:
+    nearby.write(
+        "main.py",
+        "import sys\n"
+        "try:\n"
+        "    input('interrupt me')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+        "print(sys.stdin.read() + 'read to the end')\n",
+    )
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("interrupt me", "\x03")
+    person.expect("interrupted", "a line\r\x04")
+    person.expect("read to the end")
+    assert person.wait() == 0
+
+
+def test_a_job_that_is_left_runs_on_and_is_attached_to(nearby: Laptop) -> None:
+    nearby.write("main.py", "print('got', input('first? '))\nprint('got', input('second? '))\n")
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("first? ", "1\r")
+    person.expect("second? ", "~d")
+    person.expect("runs on at box")
+    assert person.wait() == 0
+    (job,) = json.loads(nearby.sidecar("jobs", "--json").stdout)
+    assert (job["state"], job["terminal"]) == ("running", True)
+    person = TerminalSession(nearby, "attach")
+    person.expect("second? ", "2\r")
+    person.expect("got 2")
+    assert person.wait() == 0
+
+
+def test_the_terminal_is_given_back(nearby: Laptop) -> None:
+    nearby.write("main.py", "input('ready')\n")
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("ready")
+    assert not person.echoes
+    person.type("~d")
+    person.expect("runs on")
+    assert person.echoes
+    assert person.wait() == 0
+    assert nearby.sidecar("stop").returncode == 0
+
+
+def test_a_terminal_can_be_kept_from_a_job(nearby: Laptop) -> None:
+    nearby.write("main.py", "import sys\nprint(sys.stdin.isatty())\n")
+    person = TerminalSession(nearby, "run", "-T", "main.py")
+    person.expect("False")
+    assert person.wait() == 0
+
+
+def test_a_shell_there_is_in_the_same_folder(connected: Laptop, box: Box) -> None:
+    connected.write("a.py", "")
+    person = TerminalSession(connected, "shell")
+    person.type("echo in $PWD; exit 5\r")
+    person.expect(f"in {box.home}/model")
+    assert person.wait() == 5
+
+
+def test_a_shell_without_a_terminal_says_what_to_do(nearby: Laptop) -> None:
+    done = nearby.sidecar("shell")
+    assert done.returncode == 125
+    assert "sidecar run sh -c" in done.stderr
