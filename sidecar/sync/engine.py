@@ -231,6 +231,7 @@ class SyncEngine:
                     refused=self._on_refused,
                     agreed=self._on_agreed,
                 )
+                there.on_its_way = self._pusher.latest.__contains__
                 self._ready = True
                 await self._bring(self._differing(found) | set(there.differing), prefer)
             except BaseException:
@@ -443,8 +444,8 @@ class SyncEngine:
     def _on_agreed(self, change: Change) -> None:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._refusals.pop(change.path, None)
-        if self._there is not None:
-            self._there.agrees(change.path)
+        if self._there is not None and self._there.answered(change.path):
+            self._touch(change.path)
         self._say_synced(change.path, change.bytes_sent)
         self._on_change()
 

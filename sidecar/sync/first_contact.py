@@ -65,10 +65,12 @@ async def compare(
     digests = await there.digests(unsure)
     for path in unsure:
         node = await node_here(path)
-        if node is not None and node.digest == digests[path]:
-            equal[path] = (node, found[path])
+        remote = found[path]
+        alike = node is not None and node.digest == digests[path]
+        if node is not None and alike and node.executable == remote.executable:
+            equal[path] = (node, remote)
         else:
-            different[path] = found[path]
+            different[path] = remote
     only_here = [path for path in local if path not in found]
     return Comparison(equal, different, only_here, entries_there)
 

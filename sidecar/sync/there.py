@@ -44,7 +44,10 @@ class There:
         self.differing: dict[str, Identity | None] = {}
         """Paths that are not as base says, with what is there (None: nothing)."""
         self._nodes: dict[str, tuple[Identity, Node]] = {}
+        self.on_its_way: Callable[[str], object] = lambda path: False
+        """Whether a change of that path is being sent, or not answered yet."""
         self._untold: dict[str, bool] = {}  # path → still managed
+        self._crossed: set[str] = set()  # forgotten while a change of them was on its way
         self.closed = False
 
     def close(self) -> None:
@@ -52,6 +55,7 @@ class There:
         self.closed = True
         self.differing.clear()
         self._untold.clear()
+        self._crossed.clear()
 
     # --- asking
 
@@ -230,13 +234,32 @@ class There:
         self.agrees(path)
         self._base.drop(path)
         self._untold[path] = False
+        self._cross([path])
+
+    def answered(self, path: str) -> bool:
+        """A change of the path was made; whether the path is to be looked at again, since it was
+        forgotten meanwhile: base has it now, and the agent may not, or it should not be there."""
+        self.agrees(path)
+        if path not in self._crossed:
+            return False
+        self._crossed.discard(path)
+        self._untold[path] = path in self._base.entries
+        return True
+
+    def _cross(self, forgotten: Iterable[str]) -> None:
+        self._crossed.update(path for path in forgotten if self.on_its_way(path))
 
     async def tell(self) -> None:
         """The agent's managed set follows what `agree` and `forget` did to base. Before a change
         of such a path is sent, since the agent takes one after the other."""
         untold, self._untold = self._untold, {}
         try:
-            gone = [path for path, managed in untold.items() if not managed]
+            gone = [
+                path
+                for path, managed in untold.items()
+                if not managed and path not in self._base.entries
+            ]
+            self._cross(gone)
             for some in _portions(gone):
                 await self.agent.send(messages.Forget(0, self.number, some), frames.SAVES)
             entries = [

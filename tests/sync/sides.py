@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,20 @@ class Sides:
         await agent.closed()
         self.engine.detach()
         await agent.close()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The agent does nothing meanwhile: what is sent to it is on its way."""
+        process = self._transport.processes[-1].child.pid
+        os.killpg(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(process, signal.SIGCONT)
+
+    async def rest(self) -> None:
+        """Waits until nothing is left to be done for now."""
+        await self.until(lambda: self.engine.queued == 0 and not self.engine.stepping)
 
     async def restart(self, **settings: Any) -> None:
         """The sidecar ends, and another one begins."""

@@ -103,6 +103,20 @@ async def test_equal_files_are_agreement_whatever_their_times(sides: Sides) -> N
     assert sides.read_there("main.py") == "changed\n"
 
 
+async def test_an_executable_bit_that_differs_is_a_difference(sides: Sides) -> None:
+    script = sides.write("run.sh", "echo\n")
+    script.chmod(0o755)
+    sides.write("main.py", "1\n")
+    for path in ("run.sh", "main.py"):
+        sides.write_there(path, (sides.here / path).read_text())
+    sides.person = Answering(first_contact.PUSH_MINE)
+    await sides.begin(watch=False)
+    await sides.attach()
+    (question,) = sides.person.asked
+    assert "1 equal, 1 different (run.sh)" in question.message  # type: ignore[union-attr]
+    assert os.access(sides.there / "run.sh", os.X_OK)
+
+
 @pytest.mark.parametrize(("mine", "winner"), [(2_000_000_000, "mine\n"), (1, "theirs\n")])
 async def test_prefer_newer_goes_by_the_times(sides: Sides, mine: int, winner: str) -> None:
     os.utime(sides.write("main.py", "mine\n"), (mine, mine))
@@ -639,6 +653,47 @@ async def test_a_folder_that_was_left_to_the_remote_and_is_made_again_is_managed
     await sides.engine.sync()
     assert sides.tree_there()["pkg/b.py"] == b"two\n"
     assert await sides.lists_are_equal()
+
+
+async def test_a_file_that_becomes_ignored_while_it_is_on_its_way_is_managed_on_neither_side(
+    sides: Sides,
+) -> None:
+    path = sides.write("a.py", "one\n")
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    engine = sides.engine
+    with sides.frozen():
+        path.write_text("two\n")
+        engine.saved([str(path)])
+        await sides.until(lambda: "a.py" in engine._pusher.latest)
+        engine.saved([str(sides.write(".gitignore", "a.py\n"))])
+        await sides.until(lambda: "a.py" not in engine._base.entries)
+    await sides.rest()
+    assert "a.py" not in engine._base.entries
+    assert await sides.lists_are_equal()
+
+
+async def test_a_folder_that_is_made_again_before_the_remote_could_refuse_its_removal_is_managed(
+    sides: Sides,
+) -> None:
+    sides.write("pkg/a.py", "one\n")
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    sides.write_there("pkg/out.pt", "theirs\n")
+    engine = sides.engine
+    with sides.frozen():
+        shutil.rmtree(sides.here / "pkg")
+        await sides.until(lambda: "pkg" in engine._pusher.latest)
+        assert engine._pusher.latest["pkg"].node is None
+        (sides.here / "pkg").mkdir()
+        await sides.until(lambda: engine._pusher.latest["pkg"].node is not None)
+    await sides.rest()
+    assert "pkg" in engine._base.entries
+    await sides.engine.sync()
+    assert await sides.lists_are_equal()
+    assert sides.notes() == {}
 
 
 async def test_what_a_called_off_sync_had_taken_up_is_not_forgotten(
