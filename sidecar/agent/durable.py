@@ -25,7 +25,10 @@ Task = Callable[[], None]
 class Settling:
     """Calls a root's `settled` on one thread, some time after `changed` was called for it."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, quiet: float = QUIET, patience: float = PATIENCE, name: str = "durable"
+    ) -> None:
+        self._quiet, self._patience, self._name = quiet, patience, name
         self._changed = threading.Condition()
         self._waiting: Dict[int, Tuple[float, float, Task]] = {}
         self._thread: Optional[threading.Thread] = None
@@ -39,7 +42,7 @@ class Settling:
             known = self._waiting.get(root)
             self._waiting[root] = known[0] if known else now, now, settled
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="durable", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             elif known is None:
                 self._changed.notify()
@@ -71,7 +74,7 @@ class Settling:
             now = time.monotonic()
             due = None
             for root, (first, latest, task) in self._waiting.items():
-                at = min(first + PATIENCE, latest + QUIET)
+                at = min(first + self._patience, latest + self._quiet)
                 if at <= now:
                     del self._waiting[root]
                     return task

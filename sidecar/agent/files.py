@@ -13,12 +13,14 @@ from collections import deque
 from functools import partial
 from typing import Callable, Deque, Dict, List, NamedTuple, Tuple
 
+from sidecar.agent import ledger
 from sidecar.agent.changes import Changes
 from sidecar.agent.content import Content, Send
 from sidecar.agent.durable import Settling
 from sidecar.agent.failure import Failure, Refusal, explain
 from sidecar.agent.folder import expand
 from sidecar.agent.landing import Landing
+from sidecar.agent.ledger import Ledger
 from sidecar.agent.managed import Managed
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Root
@@ -47,6 +49,7 @@ class _Opened(NamedTuple):
 
     root: Root
     managed: Managed
+    ledger: Ledger
     changes: Changes
     content: Content
 
@@ -60,11 +63,10 @@ class Files:
     """
 
     TYPES = (
-        messages.Open, messages.Claim, messages.Manage, messages.Sweep, messages.Forget,
-        messages.Lookup, messages.List_, messages.Digests, messages.Signature, messages.Fetch,
-        messages.Cancel,
-        messages.Put, messages.PutPart, messages.MakeLink, messages.MakeDirectory,
-        messages.SetMode, messages.Remove,
+        messages.Open, messages.Claim, messages.Manage, messages.Resume, messages.ForgetFolders,
+        messages.Sweep, messages.Forget, messages.Lookup, messages.List_, messages.Digests,
+        messages.Signature, messages.Fetch, messages.Cancel, messages.Put, messages.PutPart,
+        messages.MakeLink, messages.MakeDirectory, messages.SetMode, messages.Remove,
     )  # fmt: skip
 
     def __init__(self, send: Send, state_dir: str) -> None:
@@ -79,6 +81,7 @@ class Files:
         self.before_sweep: Callable[[int], None] = lambda root: None
         """Told of each root that is about to be swept."""
         self._settling = Settling()
+        self._ledgers = Settling(ledger.QUIET, ledger.PATIENCE, "ledgers")
 
     def handle(self, message: messages.Message) -> None:
         """Does what one message asks for."""
@@ -166,6 +169,7 @@ class Files:
         self._small_reads.close()
         decisions = self._sweeps.close()
         self._settling.close()
+        self._ledgers.close()
         for opened in closing:
             self._end(opened)
         for decide in decisions:
@@ -219,6 +223,10 @@ class Files:
             self._send(messages.Done(message.id), frames.CONTROL)
         elif isinstance(message, messages.Manage):
             self._manage(message)
+        elif isinstance(message, messages.Resume):
+            self._resume(message)
+        elif isinstance(message, messages.ForgetFolders):
+            self._opened(message.root).managed.forget_folders(message.folders)
         elif isinstance(message, messages.Sweep):
             self._sweep(message.id, self._opened(message.root))
         elif isinstance(message, messages.Forget):
@@ -243,13 +251,15 @@ class Files:
     def _open(self, message: messages.Open) -> None:
         root = Root(message.root, expand(message.path))
         answer = root.open(message.id)
-        managed = Managed()
+        managed = Managed(lambda: self._ledgers.changed(message.root, opened.ledger.save))
         changes = Changes(root, managed, self._send, self._aside, self._settling)
+        content = Content(root, self._send)
+        opened = _Opened(root, managed, Ledger(root, managed), changes, content)
         with self._lock:
             before = self._roots.get(message.root)
             if before is None and len(self._roots) >= MOST_ROOTS:
                 raise Failure("path", "%d folders are open already" % MOST_ROOTS)
-            self._roots[message.root] = _Opened(root, managed, changes, Content(root, self._send))
+            self._roots[message.root] = opened
         if before is not None:
             self._end(before)
         self._send(answer, frames.CONTROL)
@@ -269,6 +279,16 @@ class Files:
         opened.changes.looked_at([path for path, _ in entries])
         if message.last:
             self._sweep(message.id, opened)
+
+    def _resume(self, message: messages.Resume) -> None:
+        opened = self._opened(message.root)
+        opened.ledger.load(message.marker)
+        if opened.managed.digest == message.digest:
+            self._sweep(message.id, opened)
+            return
+        folders = [(path, folder.total) for path, folder in opened.managed.held()]
+        for last, packed in identities.pack_folders(folders):
+            self._send(messages.Remembered(message.id, last, packed), frames.CONTROL)
 
     def _sweep(self, id: int, opened: _Opened) -> None:
         self.before_sweep(opened.root.number)
@@ -321,5 +341,6 @@ class Files:
     @staticmethod
     def _end(opened: _Opened) -> None:
         opened.changes.close()
+        opened.ledger.save(last=True)
         for task in opened.changes.order.abandon():
             task()

@@ -108,9 +108,9 @@ ROUTES = (
     Route(
         "files",
         (
-            m.Open, m.Claim, m.Manage, m.Sweep, m.Forget, m.Lookup, m.List_, m.Digests,
-            m.Signature, m.Fetch, m.Cancel, m.Put, m.PutPart, m.MakeLink, m.MakeDirectory,
-            m.SetMode, m.Remove,
+            m.Open, m.Claim, m.Manage, m.Resume, m.ForgetFolders, m.Sweep, m.Forget, m.Lookup,
+            m.List_, m.Digests, m.Signature, m.Fetch, m.Cancel, m.Put, m.PutPart, m.MakeLink,
+            m.MakeDirectory, m.SetMode, m.Remove,
         ),
         _files,
     ),

@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import stat
+import struct
 import zlib
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 FILE = "f"
 DIRECTORY = "d"
@@ -56,6 +57,61 @@ def from_stat(status: os.stat_result) -> Identity:
     )
 
 
+_PACKED = struct.Struct("<BHqqqQ")
+PACKED_SIZE = _PACKED.size
+_KINDS = {ord(kind): kind for kind in (FILE, DIRECTORY, SYMLINK, OTHER)}
+_CODES = {kind: code for code, kind in _KINDS.items()}
+_MODES, _WORD = 0o7777, 1 << 64
+
+
+def to_bytes(identity: Optional[Identity]) -> bytes:
+    """An identity in 35 bytes, b"" for None: how whole trees are held. As a tuple it takes 250
+    bytes of memory, so 72, and two are compared without making either. What no file can have (a
+    peer may say anything) comes out as another identity, which no file will have either."""
+    if identity is None:
+        return b""
+    kind, mode, size, mtime_ns, ctime_ns, inode = identity
+    try:
+        return _PACKED.pack(_CODES[kind], mode, size, mtime_ns, ctime_ns, inode)
+    except struct.error:
+        numbers = [_signed(number) for number in (size, mtime_ns, ctime_ns)]
+        return _PACKED.pack(_CODES[kind], mode & 0xFFFF, *numbers, inode % _WORD)
+
+
+def _signed(number: int) -> int:
+    return (number + _WORD // 2) % _WORD - _WORD // 2
+
+
+def from_bytes(packed: bytes) -> Optional[Identity]:
+    """The reverse of `to_bytes`.
+
+    Raises:
+        PackError: it is none of ours.
+    """
+    if not packed:
+        return None
+    try:
+        code, mode, size, mtime_ns, ctime_ns, inode = _PACKED.unpack(packed)
+        return Identity(_KINDS[code], mode, size, mtime_ns, ctime_ns, inode)
+    except (struct.error, KeyError):
+        raise PackError("an identity is malformed: %.80r" % (packed,)) from None
+
+
+def bytes_of(status: os.stat_result) -> bytes:
+    """`to_bytes(from_stat(status))`, in a third of the time: the inner loop of every sweep."""
+    mode = status.st_mode
+    if mode & 0o170000 == 0o100000:
+        return _PACKED.pack(
+            102,
+            mode & _MODES,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+        )
+    return to_bytes(from_stat(status))
+
+
 Entry = Tuple[str, Optional[Identity]]
 """A path relative to the root ('/' separated) and what is there; None: nothing."""
 
@@ -70,7 +126,11 @@ class PackError(Exception):
 def pack(entries: Iterable[Entry]) -> bytes:
     """Entries as compressed JSON, for a message's body. Names that are no UTF-8 come as lone
     surrogates (PEP 383), which JSON carries as escapes."""
-    return zlib.compress(json.dumps(list(entries), separators=(",", ":")).encode("ascii"), 6)
+    return _pack_json(list(entries))
+
+
+def _pack_json(rows: List[Any]) -> bytes:
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode("ascii"), 6)
 
 
 def unpack(packed: bytes) -> List[Entry]:
@@ -79,6 +139,10 @@ def unpack(packed: bytes) -> List[Entry]:
     Raises:
         PackError: not what `pack` makes, or too long.
     """
+    return [_entry(row) for row in _unpack_json(packed)]
+
+
+def _unpack_json(packed: bytes) -> List[Any]:
     unfold = zlib.decompressobj()
     try:
         text = unfold.decompress(packed, UNPACKED_LIMIT)
@@ -89,7 +153,7 @@ def unpack(packed: bytes) -> List[Entry]:
         raise PackError("a list of entries cannot be read: %s" % error) from None
     if not isinstance(rows, list):
         raise PackError("a list of entries is no list")
-    return [_entry(row) for row in rows]
+    return rows
 
 
 def _entry(row: object) -> Entry:
@@ -145,11 +209,50 @@ def pack_parts(entries: Iterable[Entry]) -> Iterator[Tuple[bool, bytes]]:
     yield True, pack(part)
 
 
+def pack_folders(folders: Iterable[Tuple[str, int]]) -> Iterator[Tuple[bool, bytes]]:
+    """Folders with the sums of their entries (entry_number), of which 64 bits travel: who finds
+    equal ones compares the whole set's digest after all. In parts, as `pack_parts`."""
+    part: List[Tuple[str, int]] = []
+    room = PART_LIMIT
+    for path, total in folders:
+        size = len(json.dumps(path)) + _FIELDS_LIMIT
+        if part and size > room:
+            yield False, _pack_json(part)
+            part, room = [], PART_LIMIT
+        part.append((path, total & _SHORT))
+        room -= size
+    yield True, _pack_json(part)
+
+
+def unpack_folders(packed: bytes) -> Dict[str, int]:
+    """The reverse of `pack_folders`, for one part.
+
+    Raises:
+        PackError: not what that makes.
+    """
+    found = {}
+    for row in _unpack_json(packed):
+        if not (isinstance(row, list) and len(row) == 2 and _is_name(row[0])):
+            raise PackError("a folder is malformed: %.80r" % (row,))
+        if type(row[1]) is not int or not 0 <= row[1] <= _SHORT:
+            raise PackError("a folder's digest is malformed: %.80r" % (row,))
+        found[row[0]] = row[1]
+    return found
+
+
+def short(total: int) -> int:
+    """What of a folder's sum is compared with `unpack_folders`."""
+    return total & _SHORT
+
+
+_SHORT = (1 << 64) - 1
+
+
 class SetDigest:
     """The *identity digest* of a set of paths, kept while the set changes.
 
     The sum of the entries' BLAKE2b-128 modulo 2^128, so that a change costs one entry and not the
-    set (20,000 entries anew: 60 ms; one: 3 µs). It tells whether two ends that follow one another
+    set (20,000 entries anew: 40 ms; one: 2 µs). It tells whether two ends that follow one another
     are in step; against somebody who *wants* two sets to look alike it is no proof, and none is
     needed: each end looks at its own disk.
     """
@@ -158,25 +261,28 @@ class SetDigest:
         self.total = total
 
     def add(self, path: str, identity: Optional[Identity]) -> None:
-        self.total = (self.total + _entry_number(path, identity)) % _SUM
+        self.total = (self.total + entry_number(path, to_bytes(identity))) % SUM
 
     def discard(self, path: str, identity: Optional[Identity]) -> None:
         """Takes away an entry that was added."""
-        self.total = (self.total - _entry_number(path, identity)) % _SUM
+        self.total = (self.total - entry_number(path, to_bytes(identity))) % SUM
 
     def hexdigest(self) -> str:
-        return "%032x" % self.total
+        return hex_of(self.total)
 
 
-_SUM = 1 << 128
+SUM = 1 << 128
 
 
-def _entry_number(path: str, identity: Optional[Identity]) -> int:
+def entry_number(path: str, packed: bytes) -> int:
+    """What an entry, its identity packed by `to_bytes`, adds to the digest of its set."""
     name = path.encode("utf-8", "surrogateescape")
-    fields = (
-        b"-" if identity is None else b"%s %d %d %d %d %d" % (identity[0].encode(), *identity[1:])
-    )
-    return int.from_bytes(hashlib.blake2b(name + b"\0" + fields, digest_size=16).digest(), "big")
+    whole = packed + b"/" + name  # which no packed identity begins with, so that none looks like it
+    return int.from_bytes(hashlib.blake2b(whole, digest_size=16).digest(), "big")
+
+
+def hex_of(total: int) -> str:
+    return "%032x" % (total % SUM)
 
 
 def digest(entries: Iterable[Entry]) -> str:

@@ -130,6 +130,33 @@ class Manage(NamedTuple):
     body: bytes
 
 
+class Resume(NamedTuple):
+    """Go on with the managed set that an earlier agent left in this root, where the root has that
+    `marker`. If it has this `digest`, the answer is a sweep's: Swept. Else Remembered, and the
+    rest is told: by ForgetFolders and Manage where folders differ, or by Manage alone."""
+
+    id: int
+    root: int
+    marker: str
+    digest: str
+
+
+class Remembered(NamedTuple):
+    """Another set than Resume named is managed now, perhaps an empty one. `body`: packed digests
+    of its folders (identity.pack_folders), in parts."""
+
+    id: int
+    last: bool
+    body: bytes
+
+
+class ForgetFolders(NamedTuple):
+    """What is directly in these folders ("": the root) is no longer managed; the files stay."""
+
+    root: int
+    folders: List[str]
+
+
 class Sweep(NamedTuple):
     """Look at every managed path again. Answered by Swept."""
 
@@ -685,8 +712,8 @@ that handing them on never waits."""
 
 Message = Union[
     Ping, Pong, Ack, Bye, Modules, Done, Fail,
-    Open, Opened, Claim, Manage, Sweep, Swept, Watch, Watching, Noticed,
-    Forget, Lookup, List_, Listed,
+    Open, Opened, Claim, Manage, Resume, Remembered, ForgetFolders, Sweep, Swept, Watch, Watching,
+    Noticed, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, Cancel, FetchPart,
     Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,

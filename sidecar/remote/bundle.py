@@ -39,6 +39,7 @@ FILES = (
     "agent.worker",
     "agent.roots",
     "agent.managed",
+    "agent.ledger",
     "agent.order",
     "agent.durable",
     "agent.copying",

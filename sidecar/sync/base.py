@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sidecar.core.identity import Entry, Identity, SetDigest
+from sidecar.core import identity, paths
+from sidecar.core.identity import Entry, Identity, SetDigest, entry_number, short
 from sidecar.core.tree import Node
 
 VERSION = 1
@@ -91,6 +92,23 @@ class Base:
             for path, remote in self.remote_entries():
                 self._digest.add(path, remote)
         return self._digest.hexdigest()
+
+    def parting_from(self, folders: Mapping[str, int]) -> tuple[list[Entry], list[str]]:
+        """Where the managed set is another one than a peer holds. Blocking, 2 µs an entry.
+
+        Args:
+            folders: the peer's folders with their digests (identity.unpack_folders).
+        Returns:
+            The entries of all folders that differ, and the paths of those that the peer has.
+        """
+        sums: dict[str, int] = {}
+        for path, remote in self.remote_entries():
+            folder = paths.parent(path)
+            number = entry_number(path, identity.to_bytes(remote))
+            sums[folder] = sums.get(folder, 0) + number
+        alike = {folder for folder, total in sums.items() if folders.get(folder) == short(total)}
+        entries = [entry for entry in self.remote_entries() if paths.parent(entry[0]) not in alike]
+        return entries, [folder for folder in folders if folder not in alike]
 
     def intended(self, path: str) -> frozenset[str]:
         """Digests of contents that were on their way to that path and never agreed on."""

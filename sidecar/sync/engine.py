@@ -16,9 +16,10 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from sidecar import api
 from sidecar.config import model
@@ -214,9 +215,10 @@ class SyncEngine:
             self.detach()
             there = self._there = There(agent, number, self._base)
             try:
-                opened, found = await self._look(there, prefer)
+                opened, found, held = await self._look(there, prefer)
                 if self._base.marker and self._base.marker == opened.marker:
-                    await there.manage()
+                    if not held:
+                        await there.manage()
                     await self._ask_about_the_unanswered(there, found)
                 else:
                     prefer = await self._meet(there, opened, found, prefer)
@@ -257,9 +259,10 @@ class SyncEngine:
             return (await self.sync(prefer=prefer, dry_run=True)).plan
         async with self._step:
             there = There(agent, number, self._base)
-            opened, found = await self._look(there, prefer)
+            opened, found, held = await self._look(there, prefer)
             if self._base.marker and self._base.marker == opened.marker:
-                await there.manage()
+                if not held:
+                    await there.manage()
                 step = Step(self._shared, there, self._pusher, prefer)
                 here = await step.look(self._differing(found) | set(there.differing))
                 return _lines(step.plan(here, await there.nodes(here)))
@@ -274,11 +277,25 @@ class SyncEngine:
             *(f"{decided} {path}" for path in sorted(compared.different)),
         ]
 
-    async def _look(self, there: There, prefer: Prefer) -> tuple[messages.Opened, Scan]:
-        """Both sides as they are, refused where they can be no project's."""
-        opened = await there.open(self.folder)
-        guards.refuse_a_folder_that_is_no_project(opened, self.host, there.agent.hello.user)
-        found = await asyncio.to_thread(self._here.scan)
+    async def _look(self, there: There, prefer: Prefer) -> tuple[messages.Opened, Scan, bool]:
+        """Both sides as they are, at the same time, refused where they can be no project's; and
+        whether the agent holds the managed set already, and has looked at it.
+
+        What is asked goes in one flight: an agent that was away is in step after one exchange.
+        """
+        scanning = asyncio.ensure_future(asyncio.to_thread(self._here.scan))
+        asking: list[Coroutine[Any, Any, Any]] = [there.open(self.folder)]
+        if self._base.marker:
+            asking.append(there.resume())
+        tasks = [asyncio.ensure_future(one) for one in asking]
+        try:
+            opened, *held = await asyncio.gather(*tasks)
+            guards.refuse_a_folder_that_is_no_project(opened, self.host, there.agent.hello.user)
+            found = await scanning
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait([*tasks, scanning])  # rules are read by one scan at a time
         if not prefer and self.folder == self._base.folder:
             guards.refuse_a_side_that_was_emptied(
                 self.files,
@@ -288,7 +305,7 @@ class SyncEngine:
                 self._base.marker,
                 self.host,
             )
-        return opened, found
+        return opened, found, held == [True]
 
     async def _meet(
         self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer

@@ -7,6 +7,7 @@ nobody else touches the folder.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class There:
         """Whether a change of that path is being sent, or not answered yet."""
         self._untold: dict[str, bool] = {}  # path → still managed
         self._crossed: set[str] = set()  # forgotten while a change of them was on its way
+        self._remembered: dict[str, int] = {}  # folders of another set that the agent holds
         self.closed = False
 
     def close(self) -> None:
@@ -180,14 +182,45 @@ class There:
 
     # --- the managed set
 
-    async def manage(self) -> None:
-        """Tells the agent what base holds; afterwards `differing` is what is not so there."""
+    async def resume(self) -> bool:
+        """Whether the agent holds what base does, from its ledger; then `differing` is what is
+        not so there, and this one exchange was all. Else `manage` must follow."""
         self.differing.clear()
+        self._remembered = {}
+        digest, told = self._base.remote_digest(), ""
+
+        def ask(id: int) -> messages.Message:
+            return messages.Resume(id, self.number, self._base.marker, digest)
+
+        async for part in self.agent.parts(ask):
+            if isinstance(part, messages.Swept):
+                self._take_differences(part)
+                told = part.digest
+            else:
+                assert isinstance(part, messages.Remembered)
+                self._remembered.update(identity.unpack_folders(part.body))
+        return told == digest
+
+    async def manage(self) -> None:
+        """Tells the agent what base holds, or of that the folders in which what it remembers is
+        something else; afterwards `differing` is what is not so there."""
+        self.differing.clear()
+        if self._remembered:
+            remembered, self._remembered = self._remembered, {}
+            entries, folders = await asyncio.to_thread(self._base.parting_from, remembered)
+            if 2 * len(entries) < len(self._base.entries):
+                for some in _portions(folders):
+                    await self.agent.send(messages.ForgetFolders(self.number, some), frames.SAVES)
+                told = await self._manage(entries, anew=False)
+                if told == self._base.remote_digest():
+                    return
+                self.differing.clear()
         await self._manage(self._base.remote_entries(), anew=True)
 
-    async def _manage(self, entries: Iterable[Entry], *, anew: bool) -> None:
-        """Replaces the managed set, or adds to it. On SAVES, as everything that a run which is
-        sent next must find done."""
+    async def _manage(self, entries: Iterable[Entry], *, anew: bool) -> str:
+        """Replaces the managed set, or adds to it; returns its digest there. On SAVES, as
+        everything that a run which is sent next must find done."""
+        digest = ""
         for last, body in identity.pack_parts(entries):
             part = messages.Manage(0, self.number, anew, last, body)
             anew = False
@@ -198,7 +231,8 @@ class There:
             def ask(id: int, part: messages.Manage = part) -> messages.Message:
                 return part._replace(id=id)
 
-            await self._swept(ask, frames.SAVES)
+            digest = await self._swept(ask, frames.SAVES)
+        return digest
 
     async def sweep(self) -> set[str]:
         """Looks at every managed path there; returns those that newly differ."""
@@ -206,14 +240,20 @@ class There:
         await self._swept(lambda id: messages.Sweep(id, self.number), frames.CONTROL)
         return {path for path, there in self.differing.items() if before.get(path, path) != there}
 
-    async def _swept(self, build: Callable[[int], messages.Message], lane: int) -> None:
+    async def _swept(self, build: Callable[[int], messages.Message], lane: int) -> str:
+        digest = ""
         async for part in self.agent.parts(build, lane):
             assert isinstance(part, messages.Swept)
-            for path, there in identity.unpack(part.body):
-                agreed = self._base.entries.get(path)
-                if agreed is not None and agreed.remote == there:
-                    self._untold[path] = True  # its list lags behind base
-                self.differs(path, there)
+            self._take_differences(part)
+            digest = part.digest
+        return digest
+
+    def _take_differences(self, part: messages.Swept) -> None:
+        for path, there in identity.unpack(part.body):
+            agreed = self._base.entries.get(path)
+            if agreed is not None and agreed.remote == there:
+                self._untold[path] = True  # its list lags behind base
+            self.differs(path, there)
 
     def differs(self, path: str, there: Identity | None) -> None:
         """The agent says that this is at the path."""

@@ -106,6 +106,14 @@ class Sides:
         """Waits until nothing is left to be done for now."""
         await self.until(lambda: self.engine.queued == 0 and not self.engine.stepping)
 
+    async def leave(self) -> None:
+        """The connection is closed, and the agent has done what it does at its end."""
+        agent, self.agent = self.agent, None
+        assert agent is not None
+        self.engine.detach()
+        await agent.close()
+        await self._transport.processes[-1].wait()
+
     async def restart(self, **settings: Any) -> None:
         """The sidecar ends, and another one begins."""
         await self.end()
