@@ -299,8 +299,8 @@ export interface SyncParams {
 }
 
 /**
- * What one sync did; `bytesSent` counts frames of this project as they went out.
- * `plan`: for a dry run, lines like "put model.py".
+ * What one sync did; `bytesSent` counts frames of this project as they went out. `taken`:
+ * files and links that came here. `plan`: for a dry run, lines like "push model.py".
  */
 export interface SyncResult {
   sent: number;
@@ -309,6 +309,7 @@ export interface SyncResult {
   seconds: number;
   notes: PathNote[];
   plan: string[];
+  taken: number;
 }
 
 /**

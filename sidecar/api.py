@@ -64,8 +64,8 @@ class PathNote(Message, frozen=True, kw_only=True):
 
 
 class SyncResult(Message, frozen=True, kw_only=True):
-    """What one sync did; `bytes_sent` counts frames of this project as they went out.
-    `plan`: for a dry run, lines like "put model.py"."""
+    """What one sync did; `bytes_sent` counts frames of this project as they went out. `taken`:
+    files and links that came here. `plan`: for a dry run, lines like "push model.py"."""
 
     sent: int
     removed: int
@@ -73,6 +73,7 @@ class SyncResult(Message, frozen=True, kw_only=True):
     seconds: float
     notes: list[PathNote] = []
     plan: list[str] = []
+    taken: int = 0
 
 
 class Synced(Message, frozen=True, kw_only=True):

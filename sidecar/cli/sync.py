@@ -52,8 +52,9 @@ def _print(result: api.SyncResult, options: argparse.Namespace) -> None:
     if options.dry_run:
         terminal.say(f"{len(result.plan)} changes would be made; nothing was done")
     else:
+        taken = f"{result.taken} taken from there, " if result.taken else ""
         terminal.say(
-            f"{result.sent} sent, {result.removed} removed, {size(result.bytes_sent)} "
+            f"{result.sent} sent, {result.removed} removed, {taken}{size(result.bytes_sent)} "
             f"in {result.seconds:.2f} s"
         )
 

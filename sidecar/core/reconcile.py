@@ -33,8 +33,10 @@ there, nothing said. A FIFO, socket or device on either side is never touched.
 
 `prefer` "local" turns newer-there, kept and conflict into the change from here (with theirs to
 the trash, which is the agent's work); a directory there still only makes way when nothing that
-only the remote has is in it. "remote" leaves such paths, and what was deleted there, as they are
-there, with the note "kept". Neither touches paths of which one side only has a change.
+only the remote has is in it. "remote" turns them into Take (with ours to the trash here), but for
+what was deleted there, and where a directory meets something else: that is left on both sides, with
+the note "kept", since nothing here goes because something is missing there. Neither touches paths
+of which this side only has a change.
 
 Theory: B. C. Pierce, J. Vouillon, "What's in Unison?", MS-CIS-03-36, 2004.
 """
@@ -86,7 +88,13 @@ class Drop(NamedTuple):
     path: str
 
 
-Action = Union[Push, MakeDirectory, Remove, Adopt, Drop]
+class Take(NamedTuple):
+    """Make the local file or link like the remote's; nothing, or a file or a link, is here now."""
+
+    path: str
+
+
+Action = Union[Push, MakeDirectory, Remove, Adopt, Drop, Take]
 
 
 class Note(NamedTuple):
@@ -99,7 +107,7 @@ class Note(NamedTuple):
 
 class Plan(NamedTuple):
     """`actions` in the order of doing: what is only written down; what makes room, deepest first;
-    directories, from the top; files and links; other removals, deepest first."""
+    directories, from the top; files and links; other removals, deepest first; what comes here."""
 
     actions: List[Action]
     notes: List[Note]
@@ -140,6 +148,7 @@ class _Planner:
         self.directories: List[str] = []
         self.pushes: List[str] = []
         self.removals: List[str] = []
+        self.takes: List[str] = []
         self.notes: List[Note] = []
         # Folders that cannot be removed, since something in them stays: True where base knows one
         # of those things (it has a note of its own), False where only the remote does.
@@ -176,6 +185,7 @@ class _Planner:
         actions.extend(MakeDirectory(path) for path in self.directories)
         actions.extend(Push(path) for path in self.pushes)
         actions.extend(Remove(path) for path in sorted(self.removals, key=_deepest_first))
+        actions.extend(Take(path) for path in self.takes)
         return actions
 
     # What has to be looked at -----------------------------------------------------------------
@@ -237,7 +247,10 @@ class _Planner:
 
     def _nothing_here(self, path: str, was: Optional[Node]) -> None:
         if not self._removable(path):
-            if was is not None:
+            there = self.remote[path]
+            if was is not None and self._preferred(path) == REMOTE and _comes_whole(there):
+                self.takes.append(path)
+            elif was is not None:
                 self._leave(path, KEPT, "deleted here, but changed on the remote since; kept there")
         elif path not in self.holds:
             (self.room if path in self.clearing else self.removals).append(path)
@@ -263,7 +276,9 @@ class _Planner:
             self._leave(path, CONFLICT, "neither a file nor a folder nor a link on the remote")
             return
         preferred = LOCAL if there == was else self._preferred(path)
-        if preferred == REMOTE:
+        if preferred == REMOTE and _comes_whole(here) and _comes_whole(there):
+            self.takes.append(path)
+        elif preferred == REMOTE:
             self._leave(path, KEPT, "differs on the remote; left as it is there")
         elif preferred != LOCAL:
             if here.kind == DIRECTORY or there.kind == DIRECTORY:
@@ -310,6 +325,10 @@ class _Planner:
 
 
 _NOUNS = {FILE: "file", DIRECTORY: "folder", SYMLINK: "link", OTHER: "special file"}
+
+
+def _comes_whole(node: Node) -> bool:
+    return node.kind in (FILE, SYMLINK)
 
 
 def _is_directory(tree: Tree, path: str) -> bool:

@@ -35,6 +35,7 @@ from sidecar.sync.change import Change
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
+from sidecar.sync.landing import LocalLanding
 from sidecar.sync.lookout import Lookout
 from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
@@ -43,7 +44,9 @@ from sidecar.sync.scan import Scan
 from sidecar.sync.signature import FileSignature
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.step import Project, Step, disconnected
-from sidecar.sync.there import There
+from sidecar.sync.taking import Taking, Wish
+from sidecar.sync.there import Found, There
+from sidecar.sync.trash import LocalTrash
 from sidecar.sync.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -109,6 +112,11 @@ class SyncEngine:
         self._there: There | None = None
         self._pusher: Pusher | None = None
         self._lookout: Lookout | None = None
+        self._taking: Taking | None = None
+        self.trash = LocalTrash(store / "trash")
+        self._landing = LocalLanding(root, store, self.trash)
+        self._named: frozenset[str] = frozenset()
+        """Paths that a person named in what is being done."""
         self._ready = False
         self._dirty: set[str] = set()
         self._rescan = False
@@ -121,6 +129,7 @@ class SyncEngine:
             base=self._base,
             dirty=lambda: self._dirty,
             touch=self._touch,
+            take=self._take,
             synced=self._say_synced,
             changed=lambda: self._on_change(),
             removals=Removals(store / "removals.json", root),
@@ -179,6 +188,7 @@ class SyncEngine:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
+            self._landing.close()
             self._base.close()
             await asyncio.to_thread(self._signatures.close)
 
@@ -189,10 +199,12 @@ class SyncEngine:
             self._pusher.close()
         if self._lookout is not None:
             self._lookout.close()
+        if self._taking is not None:
+            self._taking.close()
         if self._there is not None:
             self._there.close()
         self._pusher, self._there, self._ready = None, None, False
-        self._lookout = None
+        self._taking, self._lookout = None, None
         self._on_change()
 
     async def attach(
@@ -213,6 +225,7 @@ class SyncEngine:
         began, removed = time.monotonic(), self._shared.removed
         async with self._step:
             self.detach()
+            self._named = frozenset()
             there = self._there = There(agent, number, self._base)
             try:
                 opened, found, held = await self._look(there, prefer)
@@ -234,6 +247,7 @@ class SyncEngine:
                     agreed=self._on_agreed,
                 )
                 there.on_its_way = self._pusher.latest.__contains__
+                self._taking = Taking(there, self._landing, self._step, self._notes, self._touch)
                 self._ready = True
                 await self._bring(self._differing(found) | set(there.differing), prefer)
             except BaseException:
@@ -243,7 +257,7 @@ class SyncEngine:
                 self._lookout = Lookout(there, self._touch, self._try_again)
         await self._settle()
         pusher, _ = self._connected()
-        return self._result(pusher, 0, 0, removed, began)
+        return self._result(pusher, 0, 0, removed, 0, began)
 
     async def preview(
         self, agent: AgentConnection, number: int, *, prefer: Prefer = ""
@@ -271,7 +285,7 @@ class SyncEngine:
             compared = await first_contact.compare(
                 there, found.entries, opened.entries, self._here.node
             )
-        decided = {"": "decide", "local": "push", "remote": "leave", "newer": "compare"}[prefer]
+        decided = {"": "decide", "local": "push", "remote": "take", "newer": "compare"}[prefer]
         return [
             *(f"push {path}" for path in sorted(compared.only_here)),
             *(f"{decided} {path}" for path in sorted(compared.different)),
@@ -456,6 +470,10 @@ class SyncEngine:
             raise self._disconnected()
         await Step(self._shared, self._there, self._pusher, prefer).bring(dirty, patient=patient)
 
+    def _take(self, path: str, here: Identity | None, found: Found) -> None:
+        if self._taking is not None:
+            self._taking.begin(Wish(path, here, found, path in self._named))
+
     # --- answers
 
     def _on_agreed(self, change: Change) -> None:
@@ -523,6 +541,7 @@ class SyncEngine:
         async with self._step:
             pusher, there = self._connected()
             sent, seq, removed = pusher.bytes_sent, pusher.seq, self._shared.removed
+            taken = self._taking.taken if self._taking else 0
             self._refusals.clear()
             async with self._taken(rescan=True) as dirty:
                 await there.sweep()
@@ -536,10 +555,11 @@ class SyncEngine:
                 else:
                     if dirty - chosen:
                         await self._bring(dirty - chosen)
+                    self._named = frozenset(map(self._here.relative, only))
                     await self._bring(chosen, prefer)
         if not dry_run:
             await self._settle()
-        return self._result(pusher, seq, sent, removed, began, plan)
+        return self._result(pusher, seq, sent, removed, taken, began, plan)
 
     def _result(
         self,
@@ -547,6 +567,7 @@ class SyncEngine:
         seq: int,
         sent: int,
         removed: int,
+        taken: int,
         began: float,
         plan: Sequence[str] = (),
     ) -> api.SyncResult:
@@ -555,6 +576,7 @@ class SyncEngine:
         return api.SyncResult(
             sent=pusher.seq - seq - gone,
             removed=gone,
+            taken=(self._taking.taken if self._taking else 0) - taken,
             bytes_sent=pusher.bytes_sent - sent,
             seconds=time.monotonic() - began,
             notes=self.notes,
@@ -567,6 +589,8 @@ class SyncEngine:
         for _ in range(PATIENCE):
             pusher, _ = self._connected()
             await pusher.settled()
+            if self._taking is not None:
+                await self._taking.settled()
             async with self._step:
                 self._connected()
                 if not self._dirty:

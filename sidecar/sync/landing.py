@@ -98,11 +98,13 @@ class LocalLanding:
         mtime_ns: int,
         executable: bool,
         why: str,
+        keep: bool = True,
     ) -> Identity:
         """Lands a file whose content is whole.
 
         Args:
             why: what the trash says of the content that makes way.
+            keep: whether it does; if not, a person said that it need not.
         Returns:
             What is at the path now.
         Raises:
@@ -120,10 +122,12 @@ class LocalLanding:
             os.utime(staged.path, ns=(mtime_ns, mtime_ns))
             # Else a power cut could leave an empty file, which would look like an edit made here.
             os.fsync(descriptor)
-            self._place(path, staged.path, folder, name, expected, why)
+            self._place(path, staged.path, folder, name, expected, why if keep else None)
             return identity.from_stat(os.fstat(descriptor))
 
-    def link(self, path: str, target: str, expected: Identity | None, *, why: str) -> Identity:
+    def link(
+        self, path: str, target: str, expected: Identity | None, *, why: str, keep: bool = True
+    ) -> Identity:
         """A symbolic link. Raises as `file`, and NotTaken where it leads out of the project."""
         if not paths.link_stays_inside(path, target):
             raise NotTaken(f"it is a link to {target}, outside the project")
@@ -132,7 +136,7 @@ class LocalLanding:
             staged.discard()
             os.symlink(target, staged.path)
             with opened_parent(self._root, path, make=expected is None) as (folder, name):
-                self._place(path, staged.path, folder, name, expected, why)
+                self._place(path, staged.path, folder, name, expected, why if keep else None)
                 return identity.from_stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
         finally:
             staged.discard()
@@ -147,7 +151,7 @@ class LocalLanding:
                 raise Changed("something that is no folder is there")
             return found
 
-    def remove(self, path: str, expected: Identity, *, why: str) -> None:
+    def remove(self, path: str, expected: Identity, *, why: str, keep: bool = True) -> None:
         """A file or link goes to the trash; a folder goes only when it is empty, which is no
         error. That nothing is there is none either. Raises as `file`."""
         try:
@@ -159,7 +163,7 @@ class LocalLanding:
                         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                             raise
                     return
-                self._keep(path, folder, name, expected, why)
+                self._keep(path, folder, name, expected, why if keep else None)
                 os.unlink(name, dir_fd=folder)
         except FileNotFoundError:
             return
@@ -180,7 +184,7 @@ class LocalLanding:
         folder: int | None,
         name: str,
         expected: Identity | None,
-        why: str,
+        why: str | None,
     ) -> None:
         if expected is None:
             try:
@@ -201,15 +205,19 @@ class LocalLanding:
         self._keep(path, folder, name, expected, why)
         os.replace(staged, name, dst_dir_fd=folder)
 
-    def _keep(self, path: str, folder: int | None, name: str, expected: Identity, why: str) -> None:
-        """The trash has a copy, and the path still is what was expected."""
-        kept = self._trash.keep(self._root, path, expected, why)
+    def _keep(
+        self, path: str, folder: int | None, name: str, expected: Identity, why: str | None
+    ) -> None:
+        """The trash has a copy (`why` None: it needs none), and the path still is what was
+        expected."""
+        kept = self._trash.keep(self._root, path, expected, why) if why is not None else None
         try:
             now = identity.from_stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
-            if now not in (expected, kept.identity):
+            if now != expected and not (kept and now == kept.identity):
                 raise Changed("it was changed here just now")
         except BaseException:
-            self._trash.drop(kept)
+            if kept:
+                self._trash.drop(kept)
             raise
 
     def _make_staging(self) -> Path:

@@ -50,6 +50,7 @@ class Project:
         removed: removals sent so far.
         dirty: paths that may differ and that no step has taken yet.
         touch: adds to them, and sees to it that a step follows.
+        take: has theirs come here, over what was seen here.
         synced: told of a path that is as it is here, without a change of ours.
         changed: told when public state has changed.
     """
@@ -62,6 +63,7 @@ class Project:
     base: Base
     dirty: Callable[[], Set[str]]
     touch: Callable[[str], None]
+    take: Callable[[str, Identity | None, Found], None]
     synced: Callable[[str], None]
     changed: Callable[[], None]
     removals: Removals
@@ -238,6 +240,9 @@ class Step:
                     self._other_side.agree(path, Agreed(read.node, _seen(read), found.identity))
             case reconcile.Drop():
                 self._other_side.forget(path)
+            case reconcile.Take():
+                if found is not None:
+                    self._project.take(path, read.identity if read else None, found)
 
     async def _push(self, path: str, read: Content, found: Found | None) -> None:
         target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core import tree
-from sidecar.core.identity import DIRECTORY, OTHER
+from sidecar.core.identity import DIRECTORY, FILE, OTHER, SYMLINK
 from sidecar.core.reconcile import (
     Adopt,
     Drop,
@@ -11,6 +11,7 @@ from sidecar.core.reconcile import (
     Plan,
     Push,
     Remove,
+    Take,
     reconcile,
 )
 from sidecar.core.tree import FOLDER, STRANGE, Node, Tree
@@ -35,7 +36,7 @@ def trees(**letters: str) -> tuple[dict[str, Node], dict[str, Node], dict[str, N
 
 
 def shown(plan: Plan) -> tuple[list[str], list[str]]:
-    names = {Push: "+", MakeDirectory: "+/", Remove: "-", Adopt: "=", Drop: "0"}
+    names = {Push: "+", MakeDirectory: "+/", Remove: "-", Adopt: "=", Drop: "0", Take: "<"}
     return (
         [names[type(action)] + action.path for action in plan.actions],
         [f"{note.path}: {note.kind}" for note in plan.notes],
@@ -115,10 +116,12 @@ def test_the_table(row: str, action: str, note: str) -> None:
         ("--x", "local", "", ""),
         ("-xo", "local", "", "conflict"),
         ("x-o", "local", "", "kept"),
-        ("xxy", "remote", "", "kept"),
-        ("xyz", "remote", "", "kept"),
-        ("-xy", "remote", "", "kept"),
-        ("x-y", "remote", "", "kept"),
+        ("xxy", "remote", "<", ""),
+        ("xyz", "remote", "<", ""),
+        ("-xy", "remote", "<", ""),
+        ("x-y", "remote", "<", ""),
+        ("x-o", "remote", "", "kept"),
+        ("-xD", "remote", "", "kept"),
         ("xx-", "remote", "", "kept"),
         ("DDl", "remote", "", "kept"),
         ("xyx", "remote", "+", ""),
@@ -142,7 +145,7 @@ def test_mirror_removes_what_only_the_remote_has() -> None:
 
 def test_taking_theirs_at_first_contact_removes_nothing_in_mirror() -> None:
     plan = reconcile(["a", "b"], None, {"a": X}, {"a": Y, "b": X}, "mirror", "remote")
-    assert shown(plan) == ([], ["a: kept"])
+    assert shown(plan) == (["<a"], [])
 
 
 def test_without_a_base_equal_content_is_agreement_and_the_rest_a_conflict() -> None:
@@ -276,11 +279,19 @@ def three_trees(draw: st.DrawFn) -> tuple[dict[str, Node], dict[str, Node], dict
 
 def apply(
     plan: Plan, base: dict[str, Node], local: Tree, remote: dict[str, Node]
-) -> tuple[dict[str, Node], dict[str, Node]]:
-    """What the agent and the journal make of a plan, with everything asserted that they need."""
-    base, remote = dict(base), dict(remote)
+) -> tuple[dict[str, Node], dict[str, Node], dict[str, Node]]:
+    """What both machines and the journal make of a plan, with everything asserted that they
+    need: base, local, remote."""
+    base, local, remote = dict(base), dict(local), dict(remote)
     for action in plan.actions:
         path = action.path
+        if isinstance(action, Take):
+            for node in (local.get(path), remote[path]):
+                assert node is None or node.kind in (FILE, SYMLINK)
+            for above in tree.ancestors(path):
+                assert local.setdefault(above, FOLDER) == FOLDER, "no folder to put it in"
+            base[path] = local[path] = remote[path]
+            continue
         if isinstance(action, Drop):
             del base[path]
             continue
@@ -304,7 +315,7 @@ def apply(
             assert path not in remote or remote[path].kind not in (DIRECTORY, OTHER)
             remote[path] = node
         base[path] = node
-    return base, remote
+    return base, local, remote
 
 
 SIDES = st.tuples(st.sampled_from(["push", "mirror"]), st.sampled_from(["", "local", "remote"]))
@@ -318,7 +329,7 @@ def test_after_a_plan_is_done_nothing_is_left_to_do(
     base, local, remote = given_trees
     everything = {*base, *local, *remote}
     plan = reconcile(everything, base, local, remote, *sides)
-    base, after = apply(plan, base, local, remote)
+    base, local, after = apply(plan, base, local, remote)
     again = reconcile(everything, base, local, after, *sides)
     assert again.actions == []
     # What was told and is settled is not told again; what is open is.

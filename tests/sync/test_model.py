@@ -188,6 +188,9 @@ class Sequence:
         """What people wrote there, and nobody there has replaced or removed since."""
         self.moved_there: set[bytes] = set()
         """What people there moved elsewhere: theirs as well, wherever it came from."""
+        self.taken: set[bytes] = set()
+        """What of theirs came here: from then on it is to be edited here as all else is."""
+        self.were_here: dict[str, bytes] = {}
         self.prefers = self.rng.random() < 0.3
         """Whether somebody says in this sequence that what is here wins."""
         self.haste = self.rng.choice((0.1, 0.5, 2))
@@ -261,10 +264,24 @@ class Sequence:
             (1, self.back_up),
         ]
         doing = self.rng.choices([do for _, do in doings], [weight for weight, _ in doings])[0]
+        self.look_here()
         done = doing()
         if isinstance(done, Awaitable):
-            await done
+            await done  # some write here as they go on
+        self.were_here = contents(self.here)
         await self.pause()
+
+    def look_here(self) -> None:
+        """What came here since somebody last did something here, and that all which made way for
+        it is in the trash here."""
+        now = contents(self.here)
+        self.taken.update(content for content in now.values() if content in self.written_there)
+        current = set(now.values())
+        gone = {path: old for path, old in self.were_here.items() if old not in current}
+        if gone:
+            trash = {one.read_bytes() for one in (self.sides.store / "trash").glob("*.kept")}
+            for path, old in gone.items():
+                assert old in trash, f"what was here at {path} is nowhere: {name_of(old)}"
 
     async def pause(self) -> None:
         """Lets others go on for a while, that is now nothing and now long enough for a change to
@@ -448,7 +465,8 @@ class Sequence:
         return task
 
     async def sync(self) -> None:
-        prefer = "local" if self.prefers and self.rng.random() < 0.4 else ""
+        said = self.rng.random()
+        prefer = "remote" if said < 0.1 else "local" if self.prefers and said < 0.4 else ""
         self.say(f"sync {prefer}")
         task = self.ask("sync", self.sides.engine.sync(prefer=prefer))
         if self.rng.random() < 0.4:
@@ -557,7 +575,6 @@ class Sequence:
         """Nobody does anything any more. What was asked for is answered, and then syncs move
         nothing."""
         self.say("rest")
-        self.left_here = nodes(self.here)
         done, open_ = await asyncio.wait(self.asked, timeout=DEADLINE) if self.asked else ((), ())
         assert not open_, f"no answer to {[task.get_name() for task in open_]}"
         for task in done:
@@ -565,6 +582,8 @@ class Sequence:
         engine = self.sides.engine
         if self.sides.agent is None or not engine.attached:
             await asyncio.wait_for(self.sides.attach(), DEADLINE)
+        self.look_here()
+        self.left_here = nodes(self.here)
         before = None
         for _ in range(ROUNDS):
             result = await asyncio.wait_for(engine.sync(), DEADLINE)
@@ -614,7 +633,8 @@ class Sequence:
         trash = set(contents(self.there / ".sidecar/trash").values())
         current = set(now.values())
         for content, path in self.written_there.items():
-            kept = content in current or (self.prefers and content in trash)
+            settled = self.prefers or content in self.taken
+            kept = content in current or (settled and content in trash)
             kept = kept and (path not in THEIRS or content in current)
             where = "in the trash" if content in trash else "nowhere"
             assert kept, f"what was written there to {path} is {where}: {name_of(content)}"
