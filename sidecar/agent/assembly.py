@@ -31,16 +31,27 @@ class Assembly:
         old_size: bytes of it that may be copied.
         size: announced size of the result.
         codec: of the stream: "" or "zlib".
+        start: bytes that the file has already, whole leaves; the stream goes on behind them.
+        leaves: their digests.
     """
 
-    def __init__(self, target: int, old: int, old_size: int, size: int, codec: str) -> None:
+    def __init__(
+        self,
+        target: int,
+        old: int,
+        old_size: int,
+        size: int,
+        codec: str,
+        start: int = 0,
+        leaves: bytes = b"",
+    ) -> None:
         if codec not in ("", "zlib"):
             raise Refusal("damaged", "the codec %r is not known" % codec)
         self._target, self._old, self._old_size, self._size = target, old, old_size, size
         self._unzip: Any = zlib.decompressobj() if codec else None
         self._operations = delta.OperationDecoder()
-        self._digest = delta.ContentDigest() if old < 0 else None
-        self._written = 0
+        self._digest = delta.ContentDigest(leaves) if old < 0 else None
+        self._written = start
         # An operation is 20 bytes at most and stands for one byte at least; real ones for blocks.
         self._budget = 2 * size + _SLACK
 

@@ -34,6 +34,10 @@ MOST_STREAMS = 1024
 
 MOST_REFUSALS = 100000
 
+KEPT = ("aborted", "differs", "follows")
+"""Refusals after which the same content, or one that begins like it, may come again: what arrived
+of it is kept, if it is much."""
+
 Change = Union[
     messages.Put, messages.MakeLink, messages.MakeDirectory, messages.SetMode, messages.Remove
 ]
@@ -96,7 +100,7 @@ class Changes:
             self._streams.clear()
         for incoming in streams:
             with incoming.lock:
-                incoming.discard()
+                incoming.discard(keep=True)
         self.landing.close()
 
     def _part_of_nothing(self, part: messages.PutPart) -> None:
@@ -262,7 +266,7 @@ class Changes:
             )
         if incoming is not None:
             with incoming.lock:
-                incoming.discard()
+                incoming.discard(keep=code in KEPT)
 
     def _answer(self, change: Change, outcome: Outcome) -> None:
         self._streams.pop(change.seq, None)

@@ -8,8 +8,8 @@ from sidecar.agent.assembly import Assembly
 from sidecar.agent.failure import Refusal
 from sidecar.agent.roots import Descriptor, Root
 from sidecar.agent.staging import Staged, Staging
+from sidecar.core import delta, messages, paths
 from sidecar.core import identity as identities
-from sidecar.core import messages, paths
 from sidecar.core.identity import Identity
 
 MOST_HELD = 4 << 20
@@ -18,6 +18,11 @@ larger comes over the lane where the other one comes, and so behind it."""
 
 WORTH_A_LOOK = 1 << 20
 """From this announced size on, the free space is looked at before the first byte is taken."""
+
+
+RESUMABLE = 8 << 20
+"""From this announced size on, what arrived is kept where the stream breaks off. At 50 Mbit/s it is
+more than a second of sending."""
 
 
 class Incoming:
@@ -70,10 +75,13 @@ class Incoming:
             raise Refusal("damaged", "a delta, but no file is there to apply it to")
         if put.size > WORTH_A_LOOK and not put.delta:
             self._look_for_room(root)
-        self.staged = staging.new(put.executable)
+        leaves = self._stage(staging)
+        assert self.staged is not None
         old = self.old.number if put.delta and self.old is not None else -1
         size = base.size if base is not None else 0
-        self.assembly = Assembly(self.staged.descriptor, old, size, put.size, put.codec)
+        self.assembly = Assembly(
+            self.staged.descriptor, old, size, put.size, put.codec, put.start, leaves
+        )
         self.assembly.feed(put.body)
 
     def take(self, part: messages.PutPart) -> None:
@@ -97,13 +105,39 @@ class Incoming:
             if have != self.base:
                 raise Refusal("differs", "it was changed there while it was copied", have)
 
-    def discard(self) -> None:
-        """Ends it, on every way out."""
+    def discard(self, keep: bool = False) -> None:
+        """Ends it, on every way out.
+
+        Args:
+            keep: what arrived, where that is much, for another attempt.
+        """
         self.over = True
         self._held.clear()
         if self.staged is not None:
-            self.staged.discard()
+            self.staged.discard(keep)
         self.old = self.assembly = None
+
+    def _stage(self, staging: Staging) -> bytes:
+        """Has a file to write to: a new one, or the one that an earlier stream began. Returns the
+        digests of the leaves that it has."""
+        put = self.put
+        held = staging.held.pop(put.path, None)
+        if not put.start:
+            if held is not None:  # another content
+                held.staged.discard()
+            self.staged = staging.new(put.executable)
+            if not put.last and put.size >= RESUMABLE:
+                self.staged.keep_for(put.path)
+            return b""
+        if held is None:
+            raise Refusal("aborted", "what had arrived of it is gone")
+        self.staged = held.staged
+        count, rest = divmod(put.start, delta.LEAF)
+        leaves = held.leaves[: count * delta.DIGEST_SIZE]
+        if rest or len(leaves) < count * delta.DIGEST_SIZE:
+            raise Refusal("damaged", "it does not go on where the part that arrived ends")
+        os.ftruncate(self.staged.descriptor, put.start)
+        return leaves
 
     def _open_old(self, root: Root, base: Identity) -> None:
         try:
@@ -120,7 +154,7 @@ class Incoming:
     def _look_for_room(self, root: Root) -> None:
         disk = os.fstatvfs(root.top)
         free = disk.f_bavail * disk.f_frsize
-        if self.put.size > free:
+        if self.put.size - self.put.start > free:
             raise Refusal(
                 "disk",
                 "it needs %d MB, and the disk has %d MB free" % (self.put.size >> 20, free >> 20),

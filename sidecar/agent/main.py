@@ -69,6 +69,13 @@ def _repair(agent: "Agent") -> Any:
     return Repair(agent.send, agent.handler("files"))
 
 
+def _partial(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.partial")
+    from sidecar.agent.partial import Partials
+
+    return Partials(agent.send, agent.handler("files"))
+
+
 def _jobs(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.jobs")
     from sidecar.agent.jobs import Jobs
@@ -115,6 +122,7 @@ ROUTES = (
         _files,
     ),
     Route("repair", (m.Trash, m.Restore, m.Describe, m.Discard), _repair),
+    Route("partial", (m.Partial,), _partial),
     Route(
         "jobs", (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
     ),

@@ -4,23 +4,30 @@ Each agent has a folder of its own there, with a file `lock` that it holds locke
 it lives. What an agent that died left behind is found by its lock being free, and removed by the
 next one. Content that has to lie on another file system (a mount inside the root) is staged
 beside its target, and a note in the agent's folder says where, so that it is found as well.
+
+What arrived of a large content is not thrown away when its transfer breaks off: it lies in
+`.sidecar/tmp/partial/`, by the digest of its path, until an agent takes it into its folder to go
+on with it (agent/partial.py). While it grows there, another note tells that it is to be kept.
 """
 
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import stat
 import sys
 import time
 from itertools import count
-from typing import List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from sidecar.agent.copying import copy_range
 from sidecar.agent.failure import Refusal
 from sidecar.agent.folder import decode, encode
+from sidecar.agent.permissions import with_executable
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, lstat
 from sidecar.core import paths
+from sidecar.core.delta import LEAF
 
 OLD = 24 * 3600.0
 """Seconds after which a leftover is removed where the file system has no locks."""
@@ -31,19 +38,35 @@ YOUNG = 600.0
 BESIDE = b".sidecar-new-"
 """How the names of files begin that are staged beside their target."""
 
+PARTIAL = b"partial"
+
+MOST_PARTIALS = 16
+MOST_PARTIAL_BYTES = 32 << 30
+MOST_OF_DISK = 0.05
+PARTIAL_SECONDS = 3 * 24 * 3600.0
+"""How many contents are kept that did not arrive whole, how much of the disk, and how long; the
+newest one is kept whatever its size."""
+
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Staged:
     """One file in the making. Ends with `land`, or with `discard`, which is safe at any time."""
 
-    def __init__(self, area: "Staging", name: bytes, executable: bool) -> None:
+    def __init__(self, area: "Staging", name: bytes, executable: bool, flags: int = _NEW) -> None:
         self._area, self._name = area, name
         # The kernel takes the umask away, or applies the default ACL where the folder has one;
         # nobody else can enter the folder until then.
         mode = 0o777 if executable else 0o666
-        self.descriptor = os.open(name, _NEW, mode, dir_fd=area.folder)
+        self.descriptor = os.open(name, flags, mode, dir_fd=area.folder)
         self._beside = b""
+        self._worth_keeping = False
+
+    def keep_for(self, path: str) -> None:
+        """From now on, what is in the file is kept if it is given up, for that path."""
+        self._area.note_partial(self._name, _partial_name(path))
+        self._worth_keeping = True
 
     def land(self, folder: int, target: bytes, parents: str, replace: bool) -> os.stat_result:
         """Gives the file its place, whole, in one step.
@@ -70,6 +93,8 @@ class Staged:
             # `syncfs` of the root's file system does not reach this one.
             opened = Descriptor(os.open(b".", DIRECTORY, dir_fd=folder))
             os.fsync(opened.number)
+        if self._worth_keeping:
+            self._area.forget_partial(self._name)
         self._name = b""
         landed = os.fstat(self.descriptor)
         return landed if _traits(landed) == _traits(written) else written
@@ -118,26 +143,48 @@ class Staged:
         self.descriptor = copy
         os.unlink(self._name, dir_fd=self._area.folder)
 
-    def discard(self) -> None:
-        """Closes the file, and removes it where it has not landed."""
+    def discard(self, keep: bool = False) -> None:
+        """Closes the file, and removes it where it has not landed.
+
+        Args:
+            keep: what arrived of it, where that was announced to be worth it.
+        """
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
         if self._name and not self._beside:
             try:
-                os.unlink(self._name, dir_fd=self._area.folder)
+                if self._worth_keeping and keep:
+                    self._area.keep_partial(self._name)
+                else:
+                    os.unlink(self._name, dir_fd=self._area.folder)
+                    if self._worth_keeping:
+                        self._area.forget_partial(self._name)
             except OSError:
                 pass  # the root is gone, or nothing can be written; the next agent cleans up
         self._name = b""
 
 
+class Held(NamedTuple):
+    """What arrived of a content, taken up again: the digests of its whole leaves."""
+
+    staged: Staged
+    leaves: bytes
+
+
 class Staging:
-    """The staging folder of this agent in one root. Made with the first file."""
+    """The staging folder of this agent in one root. Made with the first file.
+
+    Attributes:
+        held: what is being gone on with, by the path that it is for.
+    """
 
     def __init__(self, root: Root) -> None:
         self._root = root
         self._tmp = Descriptor(os.open(b"tmp", DIRECTORY, dir_fd=root.ours))
         self._clean()
+        self._prune_partials()
+        self.held: Dict[str, Held] = {}
         self.token = ""
         self._lock: Optional[Descriptor] = None
         while self._lock is None:
@@ -173,10 +220,60 @@ class Staging:
         """A name in the folder that was not used yet."""
         return b"%d" % next(self._numbers)
 
-    def close(self) -> None:
-        """Removes the folder, with what is left in it."""
-        token = self.token.encode("ascii")
+    # --- what arrived in part
+
+    def take(self, path: str, executable: bool) -> Optional[Staged]:
+        """What arrived of that path's content before, as a file in the making again."""
+        name = self.name()
+        kept = PARTIAL + b"/" + _partial_name(path)
         try:
+            os.rename(kept, name, src_dir_fd=self._tmp.number, dst_dir_fd=self.folder)
+        except FileNotFoundError:
+            return None
+        staged = Staged(self, name, executable, _AGAIN)
+        mode = stat.S_IMODE(os.fstat(staged.descriptor).st_mode)
+        os.fchmod(staged.descriptor, with_executable(mode, executable))
+        staged.keep_for(path)
+        self._prune_partials()
+        return staged
+
+    def note_partial(self, name: bytes, key: bytes) -> None:
+        descriptor = os.open(name + b"." + PARTIAL, _NEW, 0o600, dir_fd=self.folder)
+        try:
+            os.write(descriptor, key)
+        finally:
+            os.close(descriptor)
+
+    def forget_partial(self, name: bytes) -> None:
+        os.unlink(name + b"." + PARTIAL, dir_fd=self.folder)
+
+    def keep_partial(self, name: bytes) -> None:
+        _keep_partial(self._tmp.number, self.folder, name)
+
+    def _prune_partials(self) -> None:
+        """Brings what is kept within its bounds, the oldest first."""
+        try:
+            folder = Descriptor(os.open(PARTIAL, DIRECTORY, dir_fd=self._tmp.number))
+        except FileNotFoundError:
+            return
+        disk = os.fstatvfs(folder.number)
+        most = min(MOST_PARTIAL_BYTES, int(disk.f_blocks * disk.f_frsize * MOST_OF_DISK))
+        oldest, size = time.time() - PARTIAL_SECONDS, 0
+        found = [(os.stat(one, dir_fd=folder.number), one) for one in os.listdir(folder.number)]
+        found.sort(key=lambda one: one[0].st_mtime, reverse=True)
+        for number, (status, one) in enumerate(found):
+            size += status.st_size
+            if number >= MOST_PARTIALS or status.st_mtime < oldest or (number and size > most):
+                os.unlink(one, dir_fd=folder.number)
+
+    def close(self) -> None:
+        """Removes the folder, with what is left in it; what arrived in part is kept."""
+        token = self.token.encode("ascii")
+        for held in self.held.values():
+            held.staged.discard(keep=True)
+        self.held.clear()
+        try:
+            _keep_partials(self._tmp.number, token)
             _remove_tree(self._tmp.number, token)
         except OSError:
             pass  # the root is gone or full of trouble; the next agent cleans up
@@ -213,8 +310,9 @@ class Staging:
         for name in os.listdir(self._tmp.number):
             raw = os.fsencode(name)
             try:
-                if _is_left_over(self._tmp.number, raw):
+                if raw != PARTIAL and _is_left_over(self._tmp.number, raw):
                     self._clean_beside(raw)
+                    _keep_partials(self._tmp.number, raw)
                     _remove_tree(self._tmp.number, raw)
             except (OSError, Refusal, paths.PathError) as error:
                 print("sidecar: a leftover in .sidecar/tmp stays: %s" % error, file=sys.stderr)
@@ -241,6 +339,45 @@ class Staging:
                     os.unlink(BESIDE + token + b"-" + number, dir_fd=beside)
             except FileNotFoundError:
                 pass  # it had landed, or was not begun
+
+
+def _partial_name(path: str) -> bytes:
+    return hashlib.blake2b(encode(path), digest_size=16).hexdigest().encode("ascii")
+
+
+def _keep_partials(tmp: int, token: bytes) -> None:
+    """Keeps what is worth it of an agent's folder."""
+    try:
+        folder = Descriptor(os.open(token, DIRECTORY, dir_fd=tmp))
+    except NotADirectoryError:
+        return
+    for note in os.listdir(folder.number):
+        name, _dot, rest = os.fsencode(note).partition(b".")
+        if rest == PARTIAL:
+            try:
+                _keep_partial(tmp, folder.number, name)
+            except FileNotFoundError:
+                pass  # it had landed
+
+
+def _keep_partial(tmp: int, folder: int, name: bytes) -> None:
+    """Moves a file to the others that arrived in part, and removes the note that says so."""
+    note = name + b"." + PARTIAL
+    descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        key = os.read(descriptor, 64)
+    finally:
+        os.close(descriptor)
+    os.unlink(note, dir_fd=folder)
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not key.isalnum() or not stat.S_ISREG(status.st_mode) or status.st_size < LEAF:
+        os.unlink(name, dir_fd=folder)
+        return
+    try:
+        os.mkdir(PARTIAL, 0o700, dir_fd=tmp)
+    except FileExistsError:
+        pass
+    os.rename(name, PARTIAL + b"/" + key, src_dir_fd=folder, dst_dir_fd=tmp)
 
 
 def _traits(status: os.stat_result) -> Tuple[int, int, int]:

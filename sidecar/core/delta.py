@@ -46,10 +46,14 @@ _LITERAL, _COPY = 0, 1
 
 
 class ContentDigest:
-    """Digest of a content, fed in pieces: BLAKE2b over the BLAKE2b digests of its leaves."""
+    """Digest of a content, fed in pieces: BLAKE2b over the BLAKE2b digests of its leaves.
 
-    def __init__(self) -> None:
-        self._tree: Any = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    Args:
+        leaves: digests of the leaves that it begins with; what is fed comes behind them.
+    """
+
+    def __init__(self, leaves: bytes = b"") -> None:
+        self._tree: Any = hashlib.blake2b(leaves, digest_size=DIGEST_SIZE)
         self._leaf: Any = hashlib.blake2b(digest_size=DIGEST_SIZE)
         self._room = LEAF
 

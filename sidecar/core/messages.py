@@ -324,7 +324,8 @@ class Put(NamedTuple):
     """A file's new content, as a delta (delta.py) against what is there, or whole.
 
     `body` and the `PutPart`s behind it are one stream of operations, compressed as `codec` says
-    ("" or "zlib"). `digest`: content digest of the result, hex.
+    ("" or "zlib"). `digest`: content digest of the result, hex. `start`: the stream goes on behind
+    so many bytes that the agent has, as it told in the last PartialLeaves of this path.
     """
 
     seq: int
@@ -338,6 +339,25 @@ class Put(NamedTuple):
     delta: bool
     codec: str
     last: bool
+    start: int = 0
+    body: bytes = b""
+
+
+class Partial(NamedTuple):
+    """What has arrived of a content whose transfer broke off? Answered by PartialLeaves. The agent
+    has it at hand until the next Put of this path."""
+
+    id: int
+    root: int
+    path: str
+    executable: bool
+
+
+class PartialLeaves(NamedTuple):
+    """`body`: the digests of the leaves (delta.LEAF) that are there whole, from the first one on;
+    the sender compares them with its own. Empty where there is nothing."""
+
+    id: int
     body: bytes
 
 
@@ -715,7 +735,8 @@ Message = Union[
     Open, Opened, Claim, Manage, Resume, Remembered, ForgetFolders, Sweep, Swept, Watch, Watching,
     Noticed, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, Cancel, FetchPart,
-    Put, PutPart, MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
+    Put, PutPart, Partial, PartialLeaves,
+    MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,

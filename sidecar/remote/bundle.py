@@ -60,6 +60,7 @@ first two flights."""
 OTHERS = (
     "agent.inotify",
     "agent.notice",
+    "agent.partial",
     "agent.machine",
     "agent.private",
     "agent.interpreters",

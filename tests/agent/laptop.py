@@ -154,7 +154,7 @@ class Laptop:
         return sorted(
             str(one.relative_to(tmp))
             for one in tmp.rglob("*")
-            if one.is_file() and one.name != "lock"
+            if one.is_file() and one.name != "lock" and one.parent.name != "partial"
         )
 
     def trashed(self, path: str) -> list[bytes]:
@@ -198,6 +198,7 @@ def put_message(
     mtime_ns: int = NOON,
     codec: str = "",
     last: bool = True,
+    start: int = 0,
 ) -> m.Put:
     if stream is None:
         stream = delta.encode_literal(content) if content else b""
@@ -215,6 +216,7 @@ def put_message(
         delta=old,
         codec=codec,
         last=last,
+        start=start,
         body=stream,
     )
 

@@ -695,7 +695,7 @@ while True:
     data = bytes([65 + seq % 26]) * (50_000 + seq % 26)
     stream, digest = delta.encode_literal(data), delta.content_digest(data)
     files.handle(
-        m.Put(seq, 1, "f", expect, len(data), 10**18, False, digest, False, "", True, stream)
+        m.Put(seq, 1, "f", expect, len(data), 10**18, False, digest, False, "", True, 0, stream)
     )
     expect = m.Expect(seq, None, "")
     print(seq, flush=True)

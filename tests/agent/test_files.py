@@ -193,7 +193,9 @@ with tempfile.TemporaryDirectory() as folder:
     def put(seq, data, expect, stream, old=False):
         digest = delta.content_digest(data)
         files.handle(
-            m.Put(seq, 1, "d/f.py", expect, len(data), 10**18, True, digest, old, "", True, stream)
+            m.Put(
+                seq, 1, "d/f.py", expect, len(data), 10**18, True, digest, old, "", True, 0, stream
+            )
         )
         assert isinstance(wait(lambda one: getattr(one, "seq", 0) == seq), m.Applied), sent[-1]
 
