@@ -288,7 +288,8 @@ export interface StatusResult {
 }
 
 /**
- * `prefer` decides first contact and conflicts in this one sync; "" asks.
+ * `prefer` decides first contact and conflicts in this one sync; "" asks. `takeOver`: the
+ * folder there, which another sidecar keeps in step by now, is ours again.
  */
 export interface SyncParams {
   project?: string;
@@ -296,11 +297,13 @@ export interface SyncParams {
   prefer?: "" | "local" | "newer" | "remote";
   dryRun?: boolean;
   paths?: string[];
+  takeOver?: boolean;
 }
 
 /**
  * What one sync did; `bytesSent` counts frames of this project as they went out. `taken`:
- * files and links that came here. `plan`: for a dry run, lines like "push model.py".
+ * files and links that came here. `plan`: for a dry run, lines like "push model.py"; `summary`:
+ * how both sides compare, where it would be their first contact.
  */
 export interface SyncResult {
   sent: number;
@@ -310,6 +313,7 @@ export interface SyncResult {
   notes: PathNote[];
   plan: string[];
   taken: number;
+  summary: string;
 }
 
 /**

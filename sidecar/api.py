@@ -45,11 +45,13 @@ class Problem(Message, frozen=True, kw_only=True):
 
 
 class SyncParams(Place, frozen=True, kw_only=True):
-    """`prefer` decides first contact and conflicts in this one sync; "" asks."""
+    """`prefer` decides first contact and conflicts in this one sync; "" asks. `take_over`: the
+    folder there, which another sidecar keeps in step by now, is ours again."""
 
     prefer: Literal["", "local", "remote", "newer"] = ""
     dry_run: bool = False
     paths: list[str] = []
+    take_over: bool = False
 
 
 class PathNote(Message, frozen=True, kw_only=True):
@@ -65,7 +67,8 @@ class PathNote(Message, frozen=True, kw_only=True):
 
 class SyncResult(Message, frozen=True, kw_only=True):
     """What one sync did; `bytes_sent` counts frames of this project as they went out. `taken`:
-    files and links that came here. `plan`: for a dry run, lines like "push model.py"."""
+    files and links that came here. `plan`: for a dry run, lines like "push model.py"; `summary`:
+    how both sides compare, where it would be their first contact."""
 
     sent: int
     removed: int
@@ -74,6 +77,7 @@ class SyncResult(Message, frozen=True, kw_only=True):
     notes: list[PathNote] = []
     plan: list[str] = []
     taken: int = 0
+    summary: str = ""
 
 
 class Synced(Message, frozen=True, kw_only=True):

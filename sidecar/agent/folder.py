@@ -44,6 +44,7 @@ class Look(NamedTuple):
     device: int
     refused: str
     free_bytes: int
+    user: str = ""
 
 
 def encode(name: str) -> bytes:
@@ -154,7 +155,16 @@ def look(path: bytes) -> Look:
                     break
     except OSError as error:
         raise Failure("path", "%s cannot be read" % decode(path), explain(error)[1]) from None
-    return Look(True, _writable(path), entries, status.st_dev, why_never(path), free)
+    refused, user = why_never(path), _user(status.st_uid)
+    return Look(True, _writable(path), entries, status.st_dev, refused, free, user)
+
+
+def _user(number: int) -> str:
+    """A user's name; the number where nobody knows it, as in containers."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _writable(path: bytes) -> bool:

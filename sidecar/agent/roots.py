@@ -80,10 +80,12 @@ class Root:
             seen.device,
             seen.refused,
             seen.free_bytes,
+            seen.user,
         )
 
     def claim(self, marker: str, owner: str) -> None:
-        """Makes what is missing of the folder and of our own folder in it, and marks it."""
+        """Makes what is missing of the folder and of our own folder in it, and marks it. Who
+        claimed it since it was opened keeps it."""
         what = "%s cannot be made a project's folder" % self.name
         refused = look(self.path).refused
         if refused:
@@ -94,6 +96,7 @@ class Root:
                 raise Failure("path", what, "a part of its path has become a link", "try again")
             self._open_top()
             self._make_ours()
+            self._refuse_what_another_claimed()
             self._write_marker(marker, owner)
             self._open_marker()
         except OSError as error:
@@ -103,6 +106,16 @@ class Root:
             ) from None
         if self.marker != marker:
             raise Failure("path", what, "its marker could not be read back", "look into .sidecar/")
+
+    def _refuse_what_another_claimed(self) -> None:
+        try:
+            _, found, owner = _read_marker(self.ours)
+        except (OSError, ValueError):
+            return
+        if (found, owner) != (self.marker, self.owner):
+            raise Failure(
+                "root", "%s was claimed by %s just now" % (self.name, owner), "", "try again"
+            )
 
     def _open_top(self) -> None:
         try:
@@ -175,16 +188,29 @@ class Root:
             raise Refusal("path", "%s is not marked as a project's folder of ours" % self.name)
         return self._ours.number
 
-    def check(self) -> None:
-        """That this still is the folder that was opened, marked as it was then. Before each
-        change: a folder unmounted, emptied or claimed by somebody else is not written to."""
+    def check_place(self) -> None:
+        """That the folder which was opened still is at its place: one that is not mounted just now
+        holds nothing, and nothing in it was deleted.
+
+        Raises:
+            Refusal: "root".
+        """
         top = os.fstat(self.top)
         try:
             now = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
-            raise Refusal("path", "%s is gone" % self.name) from None
+            raise Refusal("root", "%s is gone" % self.name) from None
         if (now.st_dev, now.st_ino) != (top.st_dev, top.st_ino):
-            raise Refusal("path", "%s is another folder than it was" % self.name)
+            raise Refusal("root", "%s is another folder than it was" % self.name)
+
+    def check(self) -> None:
+        """That this still is the folder that was opened, marked as it was then. Before each
+        change: a folder unmounted, emptied or taken over by somebody else is not written to.
+
+        Raises:
+            Refusal: "root".
+        """
+        self.check_place()
         ours = self.ours
         try:
             status = os.stat(MARKER, dir_fd=ours, follow_symlinks=False)
@@ -192,10 +218,10 @@ class Root:
                 return
             status, marker, owner = _read_marker(ours)
         except (OSError, ValueError):
-            raise Refusal("path", "the marker in %s is gone or damaged" % self.name) from None
-        if marker != self.marker:
-            raise Refusal("path", "%s was claimed by %s" % (self.name, owner or "somebody else"))
-        self._marker_seen, self.owner = _traits(status), owner
+            raise Refusal("root", "the marker in %s is gone or damaged" % self.name) from None
+        if (marker, owner) != (self.marker, self.owner):
+            raise Refusal("root", "%s was taken over by %s" % (self.name, owner or "somebody else"))
+        self._marker_seen = _traits(status)
 
     @contextmanager
     def folder(self, parts: Sequence[str], make: bool = False) -> Iterator[int]:

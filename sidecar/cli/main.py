@@ -118,6 +118,9 @@ def parser() -> argparse.ArgumentParser:
     sync = add("sync", "sync:sync", "brings the remote up to date", place, json)
     sync.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
     sync.add_argument("--prefer", choices=("local", "remote", "newer"), default="")
+    sync.add_argument(
+        "--take-over", action="store_true", help="though another one keeps the folder in step"
+    )
     sync.add_argument("--watch", action="store_true", help="keep doing it, until Ctrl-C")
     sync.add_argument("paths", nargs="*", metavar="PATH", help="limits --prefer to these")
 

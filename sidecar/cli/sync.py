@@ -12,6 +12,7 @@ from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
+from sidecar.core.amount import size
 
 
 def sync(options: argparse.Namespace) -> int:
@@ -27,6 +28,7 @@ def sync(options: argparse.Namespace) -> int:
                     **place.where(options),
                     prefer=options.prefer,
                     dry_run=options.dry_run,
+                    take_over=options.take_over,
                     paths=[os.path.abspath(path) for path in options.paths],
                 ),
                 api.SyncResult,
@@ -36,7 +38,7 @@ def sync(options: argparse.Namespace) -> int:
         _print(result, options)
         if options.watch:
             _follow(hub)
-    needing = [note for note in result.notes if note.kind in ("conflict", "refused")]
+    needing = [note for note in result.notes if note.kind in ("conflict", "refused", "held")]
     return 1 if needing and not options.dry_run else 0
 
 
@@ -44,6 +46,8 @@ def _print(result: api.SyncResult, options: argparse.Namespace) -> None:
     if options.json:
         print(msgspec.json.encode(result).decode())
         return
+    if result.summary:
+        terminal.say(result.summary)
     for line in result.plan:
         print(terminal.one_line(line))
     for note in result.notes:
@@ -90,13 +94,3 @@ class _Changes:
         if done and (health.last_sync, done) != self._last:
             self._last = health.last_sync, done
             print(f"{health.host}: {done}", flush=True)
-
-
-def size(count: int) -> str:
-    """Bytes for people, decimal: 950 B, 12.3 KB."""
-    amount = float(count)
-    for unit in ("B", "KB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"

@@ -95,7 +95,8 @@ class Open(NamedTuple):
 class Opened(NamedTuple):
     """`path` is absolute, with links in it resolved as far as it exists. `refused`: why this
     folder can never be a root (`/`, a home, holds `.ssh`), empty where it can. `entries`: how
-    many things the folder holds at its top, our own aside. `marker` and `owner`: who claimed it."""
+    many things the folder holds at its top, our own aside. `marker` and `owner`: who claimed it.
+    `user`: whose it is on that machine, "" where it is not there."""
 
     id: int
     path: str
@@ -107,10 +108,12 @@ class Opened(NamedTuple):
     device: int
     refused: str
     free_bytes: int = -1
+    user: str = ""
 
 
 class Claim(NamedTuple):
-    """Make the folder where it is missing, and mark it as ours. Needs an Open before."""
+    """Make the folder where it is missing, and mark it as ours. Needs an Open before; a marker
+    that another one put there since is a Fail "root"."""
 
     id: int
     root: int
@@ -158,7 +161,8 @@ class ForgetFolders(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Look at every managed path again. Answered by Swept."""
+    """Look at every managed path again. Answered by Swept; by Fail "root" where the folder as a
+    whole is gone or replaced, which is no deletion of what was in it."""
 
     id: int
     root: int
@@ -419,7 +423,8 @@ class Applied(NamedTuple):
 
 class Refused(NamedTuple):
     """Change `seq` was not made and nothing was touched. `code`: "differs" (`have` is there),
-    "follows" (an earlier change of this path was refused), "path" (not allowed), "disk",
+    "follows" (an earlier change of this path was refused), "path" (not allowed), "root" (the
+    folder as a whole is not what was opened: gone, replaced, taken over by another owner), "disk",
     "aborted", "damaged" (the result is not what was announced), "large" (somebody else's content
     is larger than the trash: see Discard)."""
 

@@ -157,7 +157,9 @@ class Registry:
                 log.info("the configuration of %s on %s has changed", project.root, name)
                 del self._sessions[key]
                 await asyncio.shield(before.close())
-            session = await Session.open(project, name, host, sync, self.links, self._tell)
+            session = await Session.open(
+                project, name, host, sync, self.links, self._tell, lambda: self.sessions
+            )
             if before is not None:
                 session.take_over(before)
             self._sessions[key] = session

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +31,17 @@ from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
 from sidecar.sync.ignore import Rules
+from sidecar.sync.meeting import NOTHING_SAID, Terms
 
 log = logging.getLogger(__name__)
 
-Prefer = Literal["", "local", "remote", "newer"]
+MAY_COME_BACK = frozenset(
+    {"root-gone", "root-replaced", "root-emptied", "remote-emptied", "remote-lost"}
+)
+"""Codes of failures that end by themselves when a disk is mounted again, or a folder moved back."""
+
+LOOK_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds between looks whether it has; the last one stays."""
 
 TOLD_EVERY = 0.05
 """Seconds between two notes of the same session's state: a first sync changes it per file."""
@@ -54,12 +61,18 @@ class Session:
         store: Path,
         nested: list[str],
         on_change: Callable[[], None],
+        others: Callable[[], Iterable[Session]],
     ) -> None:
         self.project, self.name, self.host, self.sync = project, name, host, sync
         self.clients: set[Client] = set()
         self.failed: SidecarError | None = None
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
+        self._others = others
+        self._patience = 0
+        self._again_later: asyncio.TimerHandle | None = None
+        self._spare: tuple[AgentConnection, int] | None = None
+        """A root's number over which nothing was sent yet."""
         self._attached: AgentConnection | None = None
         self.number = 0
         """Of the root on the connection that it is attached to."""
@@ -85,7 +98,8 @@ class Session:
             nested=nested,
             person=WhoeverAsked(),
             on_synced=self._synced,
-            on_change=self.link_changed,
+            on_change=self._engine_changed,
+            shown_by=self._shown_by,
         )
         python = host.python if host.python.startswith(("/", "~", "$")) else ""
         self.link: Link = links.take(
@@ -103,9 +117,12 @@ class Session:
         sync: model.Sync,
         links: Links,
         on_change: Callable[[], None],
+        others: Callable[[], Iterable[Session]] = tuple,
     ) -> Session:
         """Locks the project's state and begins to watch it. Nothing is dialled.
 
+        Args:
+            others: all sessions that there are.
         Raises:
             SyncError: another process syncs this project to that host.
         """
@@ -113,7 +130,7 @@ class Session:
         lock = _locked(store, project, name)
         try:
             nested = await asyncio.to_thread(_nested, project.root, sync)
-            session = cls(project, name, host, sync, links, lock, store, nested, on_change)
+            session = cls(project, name, host, sync, links, lock, store, nested, on_change, others)
         except BaseException:
             os.close(lock)
             raise
@@ -146,20 +163,19 @@ class Session:
         local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
         return PathMap(list(local), [self.engine.remote_root])
 
-    async def ready(self, *, prefer: Prefer = "", unasked: bool = False) -> AgentConnection:
+    async def ready(self, *, unasked: bool = False) -> AgentConnection:
         """Both sides, brought together over a connection that stands.
 
         Args:
-            prefer: decides a first contact.
             unasked: as for Link.connect.
         Raises:
             SidecarError: why not. `health` says it too, until the next try.
         """
-        agent, _ = await self._brought_together(prefer, unasked=unasked)
+        agent, _ = await self._brought_together(NOTHING_SAID, unasked=unasked)
         return agent
 
     async def _brought_together(
-        self, prefer: Prefer, *, unasked: bool = False
+        self, terms: Terms, *, unasked: bool = False
     ) -> tuple[AgentConnection, api.SyncResult | None]:
         """As `ready`; and what it took, where it was this call that did it."""
         self._wanted = True
@@ -167,14 +183,16 @@ class Session:
             agent = await self._connected(unasked=unasked)
             if self._attached is agent:
                 return agent, None
-            number = self.link.new_root()
+            number = self._unused_root(agent)
             try:
-                took = await self.engine.attach(agent, number, prefer=prefer)
+                took = await self.engine.attach(agent, number, terms)
             except SidecarError as error:
                 self.failed = error
+                self._look_again_later()
                 self.link_changed()
                 raise
             self.failed, self._attached, self.number = None, agent, number
+            self._patience = 0
             self._interpreter = None
             self.jobs.paths = self.path_map()
             self.link_changed()
@@ -187,12 +205,15 @@ class Session:
         Raises:
             SidecarError: as `ready`, or the connection went away meanwhile.
         """
+        terms = Terms(params.prefer, params.take_over)
         if params.dry_run and self._attached is None:
             agent = await self.connected()
-            number = self.link.new_root()
-            plan = await self.engine.preview(agent, number, prefer=params.prefer)
-            return api.SyncResult(sent=0, removed=0, bytes_sent=0, seconds=0.0, plan=plan)
-        _, took = await self._brought_together(params.prefer)
+            number = self._unused_root(agent)
+            plan, summary = await self.engine.preview(agent, number, terms)
+            return api.SyncResult(
+                sent=0, removed=0, bytes_sent=0, seconds=0.0, plan=plan, summary=summary
+            )
+        _, took = await self._brought_together(terms)
         return took or await self.engine.sync(
             only=params.paths, prefer=params.prefer, dry_run=params.dry_run
         )
@@ -246,8 +267,9 @@ class Session:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._telling:
-            self._telling.cancel()
+        for timer in (self._telling, self._again_later):
+            if timer:
+                timer.cancel()
         self.jobs.close()
         try:
             await self.engine.close()
@@ -269,6 +291,45 @@ class Session:
         """Tells the clients, at most every TOLD_EVERY."""
         if self._telling is None and not self.closed:
             self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell)
+
+    def _engine_changed(self) -> None:
+        if self.engine.lost is not None and self._attached is not None:
+            self.failed, self._attached = self.engine.lost, None
+            self._look_again_later()
+        self.link_changed()
+
+    def _look_again_later(self) -> None:
+        """A folder that is away may be back in a moment, or next week: looked for at a beat that
+        grows."""
+        if self.failed is None or self.failed.code not in MAY_COME_BACK or self.closed:
+            return
+        if self._again_later:
+            self._again_later.cancel()
+        seconds = LOOK_AGAIN[min(self._patience, len(LOOK_AGAIN) - 1)]
+        self._patience += 1
+        self._again_later = asyncio.get_running_loop().call_later(seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        self._again_later = None
+        if self.link.state == "ready" and self._attached is None:
+            self._bring_back()
+
+    def _unused_root(self, agent: AgentConnection) -> int:
+        """A number over which nothing was sent: answers to what was are not to be mistaken for
+        others'. One that was only looked through is used again, since an agent holds not many."""
+        before = self._spare
+        if before is None or before[0] is not agent or before[1] == self.engine.pushing:
+            before = self._spare = agent, self.link.new_root()
+        return before[1]
+
+    def _shown_by(self, marker: str) -> str:
+        """The other host through which this project has the folder with that marker in step."""
+        for other in self._others():
+            engine = other.engine
+            same = other is not self and other.root == self.root and engine.marker == marker
+            if same and engine.attached:
+                return other.name
+        return ""
 
     def _bring_back(self) -> None:
         if self._wanted:

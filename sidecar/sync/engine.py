@@ -14,12 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from sidecar import api
 from sidecar.config import model
@@ -28,15 +26,17 @@ from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.errors import Disconnected, SidecarError
 from sidecar.questions import Person
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync import first_contact, guards
+from sidecar.sync import guards
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
-from sidecar.sync.base import Agreed, Base
+from sidecar.sync.base import Base
+from sidecar.sync.bond import Bond
 from sidecar.sync.change import Change
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.landing import LocalLanding
 from sidecar.sync.lookout import Lookout
+from sidecar.sync.meeting import NOTHING_SAID, Meeting, Terms
 from sidecar.sync.notes import WHOLE, unsent
 from sidecar.sync.push import Pusher
 from sidecar.sync.removals import Removals
@@ -56,6 +56,9 @@ WATCH_AGAIN = 30.0
 
 LOOK_AGAIN = ("differs", "follows", "aborted", "damaged")
 """Refusals that say: the plan was made for another state than was found."""
+
+LOSSES = ("root-gone", "root-replaced", "remote-emptied")
+"""Codes of what ends an attachment over a connection that stands."""
 
 REMEDIES = {
     "disk": "nothing was changed there; see to its disk, then `sidecar sync`",
@@ -82,6 +85,8 @@ class SyncEngine:
         person: who can be asked.
         on_synced: told when something that an editor saved is visible there.
         on_change: told when any of the public state below has changed.
+        shown_by: by a marker, the other host through which this project has that very folder in
+            step already; "" where there is none.
     """
 
     def __init__(
@@ -98,15 +103,23 @@ class SyncEngine:
         person: Person,
         on_synced: Callable[[api.Synced], None],
         on_change: Callable[[], None],
+        shown_by: Callable[[str], str] = lambda marker: "",
     ) -> None:
         self.root, self.project, self.host, self.folder = root, project, host, folder
         self.remote_root = ""
         self.last_sync = ""
+        self.lost: SidecarError | None = None
+        """Why both sides are apart although the connection stands: one folder as a whole is not
+        what it was. Another `attach` is needed."""
+        self.pushing = 0
+        """The last root's number over which changes may have gone."""
         self._owner, self._person = owner, person
         self._on_synced, self._on_change = on_synced, on_change
+        self._shown_by = shown_by
         rules = Rules.load(root, settings.ignore, settings.include, nested)
         self._signatures = SignatureStore(store / "signatures")
         self._here = Here(root, rules, self._signature_before, self._signatures.put)
+        self._bond = Bond(store / "bond.json")
         # The last that can fail: nobody closes what a maker that failed had opened.
         self._base = Base(store / "base.journal")
         self._there: There | None = None
@@ -167,6 +180,11 @@ class SyncEngine:
         return self._notes.conflicts
 
     @property
+    def marker(self) -> str:
+        """What the folder there is known by; "" where both sides never met."""
+        return self._base.marker
+
+    @property
     def attached(self) -> bool:
         """Both sides were brought together over a connection that still stands."""
         return self._ready
@@ -208,13 +226,13 @@ class SyncEngine:
         self._on_change()
 
     async def attach(
-        self, agent: AgentConnection, number: int, *, prefer: Prefer = ""
+        self, agent: AgentConnection, number: int, terms: Terms = NOTHING_SAID
     ) -> api.SyncResult:
         """Opens the folder there and brings both sides together.
 
         Args:
             number: by which the root is known on this connection.
-            prefer: what wins where both differ; "" asks, or leaves things as they are.
+            terms: what was decided beforehand.
         Returns:
             What that took.
         Raises:
@@ -223,20 +241,18 @@ class SyncEngine:
             Disconnected: the connection went away meanwhile.
         """
         began, removed = time.monotonic(), self._shared.removed
-        async with self._step:
+        async with self._step, self._noticing_a_loss():
             self.detach()
             self._named = frozenset()
+            self.lost = None
             there = self._there = There(agent, number, self._base)
             try:
-                opened, found, held = await self._look(there, prefer)
-                if self._base.marker and self._base.marker == opened.marker:
-                    if not held:
-                        await there.manage()
-                    await self._ask_about_the_unanswered(there, found)
-                else:
-                    prefer = await self._meet(there, opened, found, prefer)
+                meeting = self._meeting(there, terms)
+                prefer = await meeting.bring_together()
                 self._refuse_to_go_on_over(there)
-                self.remote_root = opened.path
+                self.remote_root = meeting.opened.path
+                self._shared.folder = meeting.folder_here
+                self.pushing = number
                 self._pusher = Pusher(
                     agent,
                     number,
@@ -249,111 +265,58 @@ class SyncEngine:
                 there.on_its_way = self._pusher.latest.__contains__
                 self._taking = Taking(there, self._landing, self._step, self._notes, self._touch)
                 self._ready = True
-                await self._bring(self._differing(found) | set(there.differing), prefer)
+                await self._bring(self._differing(meeting.found) | set(there.differing), prefer)
             except BaseException:
                 self.detach()
                 raise
             if self._tasks:
-                self._lookout = Lookout(there, self._touch, self._try_again)
-        await self._settle()
-        pusher, _ = self._connected()
+                self._lookout = Lookout(
+                    there, self._touch, self._try_again, self._refuse_an_emptied_side, self._failed
+                )
+        async with self._noticing_a_loss():
+            await self._settle()
+            pusher, _ = self._connected()
         return self._result(pusher, 0, 0, removed, 0, began)
 
     async def preview(
-        self, agent: AgentConnection, number: int, *, prefer: Prefer = ""
-    ) -> list[str]:
+        self, agent: AgentConnection, number: int, terms: Terms = NOTHING_SAID
+    ) -> tuple[list[str], str]:
         """What `attach` would do, in lines such as "push model.py"; "decide" is for what it would
-        ask about. Nothing is changed on either side.
+        ask about. And where it is first contact, how both sides compare, in words. Nothing is
+        changed on either side.
 
         Raises:
             SyncError: the folder cannot be used.
             Disconnected: the connection went away meanwhile.
         """
         if self.attached:  # another look would tell base what the first one's agent does not hear
-            return (await self.sync(prefer=prefer, dry_run=True)).plan
+            return (await self.sync(prefer=terms.prefer, dry_run=True)).plan, ""
         async with self._step:
             there = There(agent, number, self._base)
-            opened, found, held = await self._look(there, prefer)
-            if self._base.marker and self._base.marker == opened.marker:
-                if not held:
-                    await there.manage()
-                step = Step(self._shared, there, self._pusher, prefer)
-                here = await step.look(self._differing(found) | set(there.differing))
-                return _lines(step.plan(here, await there.nodes(here)))
-            if not opened.entries:
-                return [f"push {path}" for path in sorted(found.entries)]
-            compared = await first_contact.compare(
-                there, found.entries, opened.entries, self._here.node
-            )
-        decided = {"": "decide", "local": "push", "remote": "take", "newer": "compare"}[prefer]
-        return [
+            meeting = self._meeting(there, terms)
+            compared = await meeting.look_only()
+            if compared is None:
+                step = Step(self._shared, there, self._pusher, terms.prefer)
+                here = await step.look(self._differing(meeting.found) | set(there.differing))
+                return _lines(step.plan(here, await there.nodes(here))), ""
+        decided = {"": "decide", "local": "push", "remote": "take", "newer": "compare"}
+        plan = [
             *(f"push {path}" for path in sorted(compared.only_here)),
-            *(f"{decided} {path}" for path in sorted(compared.different)),
+            *(f"{decided[terms.prefer]} {path}" for path in sorted(compared.different)),
         ]
+        return plan, meeting.described(compared)
 
-    async def _look(self, there: There, prefer: Prefer) -> tuple[messages.Opened, Scan, bool]:
-        """Both sides as they are, at the same time, refused where they can be no project's; and
-        whether the agent holds the managed set already, and has looked at it.
-
-        What is asked goes in one flight: an agent that was away is in step after one exchange.
-        """
-        scanning = asyncio.ensure_future(asyncio.to_thread(self._here.scan))
-        asking: list[Coroutine[Any, Any, Any]] = [there.open(self.folder)]
-        if self._base.marker:
-            asking.append(there.resume())
-        tasks = [asyncio.ensure_future(one) for one in asking]
-        try:
-            opened, *held = await asyncio.gather(*tasks)
-            guards.refuse_a_folder_that_is_no_project(opened, self.host, there.agent.hello.user)
-            found = await scanning
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait([*tasks, scanning])  # rules are read by one scan at a time
-        if not prefer and self.folder == self._base.folder:
-            guards.refuse_a_side_that_was_emptied(
-                self.files,
-                len(found.entries),
-                self.project,
-                opened,
-                self._base.marker,
-                self.host,
-            )
-        return opened, found, held == [True]
-
-    async def _meet(
-        self, there: There, opened: messages.Opened, found: Scan, prefer: Prefer
-    ) -> Prefer:
-        """First contact: compares, asks where there is something to ask, claims the folder."""
-        comparison = first_contact.NOTHING_THERE
-        if opened.entries:
-            stranger = opened.owner if opened.marker and opened.owner != self._owner else ""
-            comparison = await first_contact.compare(
-                there, found.entries, opened.entries, self._here.node
-            )
-            place = f"{self.host}:{opened.path}"
-            prefer = await first_contact.decide(comparison, place, stranger, prefer, self._person)
-        self._refuse_to_go_on_over(there)
-        marker = opened.marker or secrets.token_hex(16)
-        await there.claim(marker, self._owner)
-        self._refuse_to_go_on_over(there)
-        self._base.reset(marker, self.folder)
-        for path, (node, remote) in comparison.equal.items():
-            self._base.agree(path, Agreed(node, found.entries[path], remote))
-        await there.manage()
-        there.differing.update(comparison.different)
-        return prefer
-
-    async def _ask_about_the_unanswered(self, there: There, found: Scan) -> None:
-        """New files that were sent when the connection went may be there, although they are gone
-        here since and base never knew them."""
-        unanswered = self._base.unanswered()
-        landed = await there.lookup(unanswered)
-        self._refuse_to_go_on_over(there)
-        there.differing.update(landed)
-        for path in unanswered:
-            if path not in landed and path not in found.entries:
-                self._base.drop(path)
+    def _meeting(self, there: There, terms: Terms) -> Meeting:
+        return Meeting(
+            self._shared,
+            there,
+            self._bond,
+            folder=self.folder,
+            owner=self._owner,
+            person=self._person,
+            shown_by=self._shown_by,
+            terms=terms,
+        )
 
     def _refuse_to_go_on_over(self, there: There) -> None:
         """Raises Disconnected where its connection went away while somebody was asked."""
@@ -420,7 +383,7 @@ class SyncEngine:
             await self._wake.wait()
             self._wake.clear()
             try:
-                async with self._step:
+                async with self._step, self._noticing_a_loss():
                     if self._ready:
                         async with self._taken() as dirty:
                             await self._bring(dirty, patient=True)
@@ -428,12 +391,46 @@ class SyncEngine:
                 self._rescan = True  # detach follows, and the next attach looks at everything
             except SidecarError as error:
                 self._rescan = True
-                self._notes.say(WHOLE, "refused", str(error))
+                if self.lost is None:
+                    self._notes.say(WHOLE, "refused", str(error))
             except Exception as error:  # a mistake of ours must not end syncing in silence
                 log.exception("a step of %s failed", self.project)
                 self._rescan = True
                 self._notes.say(WHOLE, "refused", f"an error of the sidecar's own: {error!r}")
             self._on_change()
+
+    @contextlib.asynccontextmanager
+    async def _noticing_a_loss(self) -> AsyncIterator[None]:
+        """A folder that as a whole is not what it was ends the attachment; `lost` says why, in
+        place of the error that shows it."""
+        try:
+            yield
+        except Disconnected:
+            if self.lost is not None:
+                raise self.lost from None
+            raise
+        except SidecarError as error:
+            self._failed(error)
+            if self.lost is not None:
+                raise self.lost from None
+            raise
+
+    def _lose(self, error: SidecarError) -> None:
+        if self.lost is None and self._ready:
+            log.warning("%s and %s are apart: %s", self.project, self.host, error)
+            self.lost = error
+            self.detach()
+
+    def _failed(self, error: SidecarError) -> None:
+        """Ends the attachment where the error says that a folder as a whole is not what it was."""
+        if error.code in LOSSES:
+            self._lose(error)
+        elif error.code == "root":
+            self._lose(guards.remote_lost(self.host, error.what))
+
+    def _refuse_an_emptied_side(self, there: There) -> None:
+        if guards.is_emptied(self._base.entries, self.files, there.differing):
+            raise guards.remote_emptied(self.files, f"{self.host}:{self.remote_root}")
 
     @contextlib.asynccontextmanager
     async def _taken(self, *, rescan: bool = False) -> AsyncIterator[set[str]]:
@@ -500,6 +497,10 @@ class SyncEngine:
 
     def _on_refused(self, change: Change, refused: messages.Refused) -> None:
         path, have = change.path, refused.have
+        if refused.code == "root":
+            self._touch(path)
+            self._lose(guards.remote_lost(self.host, refused.why))
+            return
         if not change.taken_back and refused.code != "follows":  # those come of another change
             self._refusals[path] = self._refusals.get(path, 0) + 1
         if refused.code == "differs" and self._there is not None:
@@ -538,13 +539,15 @@ class SyncEngine:
         """
         began = time.monotonic()
         plan: list[str] = []
-        async with self._step:
+        async with self._step, self._noticing_a_loss():
             pusher, there = self._connected()
             sent, seq, removed = pusher.bytes_sent, pusher.seq, self._shared.removed
             taken = self._taking.taken if self._taking else 0
             self._refusals.clear()
             async with self._taken(rescan=True) as dirty:
                 await there.sweep()
+                if prefer != "local":
+                    self._refuse_an_emptied_side(there)
                 dirty |= there.differing.keys() | self._notes.paths
                 chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
                 if dry_run:
@@ -558,7 +561,8 @@ class SyncEngine:
                     self._named = frozenset(map(self._here.relative, only))
                     await self._bring(chosen, prefer)
         if not dry_run:
-            await self._settle()
+            async with self._noticing_a_loss():
+                await self._settle()
         return self._result(pusher, seq, sent, removed, taken, began, plan)
 
     def _result(
@@ -609,7 +613,7 @@ class SyncEngine:
             Disconnected: there is no connection.
         """
         self._connected()
-        async with self._step:
+        async with self._step, self._noticing_a_loss():
             self._connected()
             async with self._taken(rescan=True) as dirty:
                 await self._bring(dirty)

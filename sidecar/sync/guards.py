@@ -5,6 +5,8 @@ Each has a sentence for a name; none has an effect on files.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 from sidecar.core.messages import Opened
 from sidecar.errors import SyncError
 
@@ -44,24 +46,69 @@ def refuse_a_side_that_was_emptied(
         raise SyncError(
             f"{root} is empty, but {known} files of it are known",
             "it may be unmounted, or another folder in its place; nothing was removed there",
-            "bring the folder back, or say `sidecar sync --prefer local` to remove them there",
+            "bring the files back, or say `sidecar sync --prefer local` to remove them there",
             code="root-emptied",
         )
-    if opened.marker != marker and not opened.entries:
-        raise SyncError(
-            f"{host}:{opened.path} is gone or empty, but held {known} files of ours",
-            "it may be unmounted, or another machine answers to the name",
-            "say `sidecar sync --prefer local` to push everything again",
-            code="remote-emptied",
-        )
+    if not opened.entries and (known > 1 or opened.marker != marker):
+        raise remote_emptied(known, f"{host}:{opened.path}")
 
 
-def refuse_a_root_that_is_gone(root: str, exists: bool) -> None:
-    """A folder that is not there is not a folder in which all was deleted."""
-    if not exists:
-        raise SyncError(
-            f"{root} is gone",
-            "it may be unmounted or renamed; nothing was removed on the other side",
-            "bring the folder back, or open the project where it is now",
-            code="root-gone",
-        )
+def remote_emptied(known: int, place: str) -> SyncError:
+    """All is gone that both sides agreed on: a cleaned disk is not to be filled again unasked."""
+    return SyncError(
+        f"{place} is gone or empty, but held {known} files of ours",
+        "it may be unmounted, or another machine answers to the name",
+        "say `sidecar sync --prefer local` to push everything again",
+        code="remote-emptied",
+    )
+
+
+def is_emptied(agreed: Container[str], known: int, gone: Mapping[str, object]) -> bool:
+    """Whether nothing of what both sides agreed on is there any more.
+
+    Args:
+        gone: paths that are not as they were, with what is there (None: nothing).
+    """
+    if known < 2 or len(gone) < known:
+        return False
+    return sum(there is None and path in agreed for path, there in gone.items()) >= known
+
+
+def root_replaced(root: str) -> SyncError:
+    """Both sides are to be compared before anything of the new folder goes there."""
+    return SyncError(
+        f"{root} is another folder than it was",
+        "it was replaced, or its disk was mounted anew; nothing of it was sent",
+        "run `sidecar sync`, which compares both sides",
+        code="root-replaced",
+    )
+
+
+def remote_lost(host: str, why: str) -> SyncError:
+    """The folder there as a whole is not what it was while we were at it."""
+    return SyncError(
+        f"{host} said: {why}",
+        "nothing was changed there, and what changed here waits",
+        "bring the folder back: syncing goes on by itself; `sidecar sync` looks at once",
+        code="remote-lost",
+    )
+
+
+def taken_over(place: str, owner: str) -> SyncError:
+    """Two that push into one folder would undo one another's work."""
+    return SyncError(
+        f"{place} was taken over by {owner}",
+        "it keeps that folder in step now; nothing was changed there",
+        "let it, or take the folder over again with `sidecar sync --take-over`",
+        code="second-owner",
+    )
+
+
+def shown_twice(host: str, other: str, place: str) -> SyncError:
+    """Two machines that share a file system are one folder, synced once."""
+    return SyncError(
+        f"{host} and {other} show the same folder",
+        f"{place} is kept in step through {other}",
+        f"go on through {other} (`-H {other}`), or end what uses it and try again",
+        code="shown-twice",
+    )

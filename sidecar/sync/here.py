@@ -117,15 +117,15 @@ class Here:
         except names.PathError as error:
             raise Unreadable(str(error)) from None
 
-    async def node(self, path: str) -> Node | None:
-        """The node at a path; None where nothing is, or it cannot be read."""
+    async def readable(self, path: str) -> Content | None:
+        """What is at a path; None where nothing is, or it cannot be read."""
         try:
             read = await self.read(path)
         except Unreadable:
             return None
         if read is not None and read.revision is not None:
             self._keep(read.node.digest, read.revision.signature)
-        return read.node if read else None
+        return read
 
 
 def differing(

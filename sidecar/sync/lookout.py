@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sidecar.core import identity, messages, paths
-from sidecar.errors import RemoteError, SidecarError
+from sidecar.errors import Disconnected, RemoteError, SidecarError
 from sidecar.sync.there import There
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,9 @@ file; runs and syncs look at once, whatever this says."""
 GROWS = 1.5
 """By this the pause grows after each sweep that found nothing."""
 
+GONE = 0.5
+"""Seconds without another one after which files that are gone there are put back."""
+
 SLOWEST, SLOWEST_BLIND = 300.0, 120.0
 """Seconds that it grows to where changes are noticed, and where they are not."""
 
@@ -35,12 +38,22 @@ class Lookout:
     Args:
         touch: given each path at which something differs newly.
         again: tries again what failed; whether there was anything.
+        check: raises SyncError where what was found says that all is gone.
+        failed: told why no look can be taken any more, while the connection stands.
     """
 
     def __init__(
-        self, there: There, touch: Callable[[str], None], again: Callable[[], bool]
+        self,
+        there: There,
+        touch: Callable[[str], None],
+        again: Callable[[], bool],
+        check: Callable[[There], None],
+        failed: Callable[[SidecarError], None],
     ) -> None:
         self._there, self._touch, self._again = there, touch, again
+        self._check, self._failed = check, failed
+        self._gone: set[str] = set()
+        self._quiet: asyncio.TimerHandle | None = None
         self.missing = "not asked yet"
         """Why changes there are not noticed by themselves; "" where they are."""
         self.looked = asyncio.Event()
@@ -51,24 +64,37 @@ class Lookout:
 
     def close(self) -> None:
         self._stop()
+        if self._quiet is not None:
+            self._quiet.cancel()
         self._task.cancel()
 
     async def _look(self) -> None:
-        with contextlib.suppress(SidecarError):  # the connection is over, which others tell
-            await self._ask_to_be_told()
-            pause = 0.0  # once at once: what changed before the watch stood
-            while True:
-                called = await self._called(pause)
-                found = await self._there.sweep()
-                self.looked.set()
-                for path in found:
-                    self._touch(path)
-                failed = self._again()
-                slowest = SLOWEST_BLIND if self.missing else SLOWEST
-                if found or called or failed or not pause:
-                    pause = SWEEP_EVERY
-                else:
-                    pause = min(pause * GROWS, slowest)
+        with contextlib.suppress(Disconnected):  # which others tell
+            try:
+                await self._look_on()
+            except SidecarError as error:
+                self._failed(error)
+
+    async def _look_on(self) -> None:
+        await self._ask_to_be_told()
+        pause = 0.0  # once at once: what changed before the watch stood
+        while True:
+            called = await self._called(pause)
+            gone = set[str]()
+            if self._quiet is None:
+                gone, self._gone = self._gone, gone
+            found = await self._there.sweep()
+            self._check(self._there)
+            self.looked.set()
+            for path in gone & self._there.differing.keys():
+                self._touch(path)
+            self._take(found - gone)
+            failed = self._again()
+            slowest = SLOWEST_BLIND if self.missing else SLOWEST
+            if found or called or failed or not pause:
+                pause = SWEEP_EVERY
+            else:
+                pause = min(pause * GROWS, slowest)
 
     async def _called(self, pause: float) -> bool:
         """Waits that long, or until a look is due; whether it is."""
@@ -101,5 +127,21 @@ class Lookout:
             return
         if message.lost:
             self._soon.set()
-        for path in self._there.noticed(entries):
-            self._touch(path)
+        self._take(self._there.noticed(entries))
+
+    def _take(self, changed: Collection[str]) -> None:
+        """What is gone may be the first of all: nothing is put back into the middle of an `rm -r`,
+        nor before another look says that the rest is still there."""
+        gone = {path for path in changed if self._there.differing.get(path, path) is None}
+        for path in changed:
+            if path not in gone:
+                self._touch(path)
+        if gone:
+            self._gone |= gone
+            if self._quiet is not None:
+                self._quiet.cancel()
+            self._quiet = asyncio.get_running_loop().call_later(GONE, self._all_are_gone)
+
+    def _all_are_gone(self) -> None:
+        self._quiet = None
+        self._soon.set()

@@ -20,7 +20,7 @@ from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
 from sidecar.errors import Disconnected
-from sidecar.sync import guards
+from sidecar.sync import bond, guards
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
 from sidecar.sync.content import Content
@@ -53,6 +53,7 @@ class Project:
         take: has theirs come here, over what was seen here.
         synced: told of a path that is as it is here, without a change of ours.
         changed: told when public state has changed.
+        folder: which one `root` was when both sides were brought together.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class Project:
     synced: Callable[[str], None]
     changed: Callable[[], None]
     removals: Removals
+    folder: bond.Here | None = None
     notes: Notes = dataclasses.field(default_factory=Notes)
     saves: Saves = dataclasses.field(default_factory=Saves)
     refusals: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -97,8 +99,9 @@ class Step:
         Raises:
             Disconnected: the connection is gone; take the step again over the next one.
         """
-        guards.refuse_a_root_that_is_gone(self._project.name, self._project.root.is_dir())
+        self._refuse_another_root()
         here = await self.look(dirty)
+        self._refuse_another_root()  # what was seen of one that went meanwhile counts for nothing
         if patient:
             here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
         found = await self._other_side.nodes(here)
@@ -127,6 +130,14 @@ class Step:
             if self._on_its_way(path) is None:
                 self._project.synced(path)  # saved without a change, or the watcher was first
         self._project.changed()
+
+    def _refuse_another_root(self) -> None:
+        """A folder that is not there, or another one in its place, is not one in which all was
+        deleted or changed."""
+        project = self._project
+        now = bond.folder_at(project.root, project.name)
+        if project.folder not in (None, now):
+            raise guards.root_replaced(project.name)
 
     async def look(self, dirty: set[str]) -> dict[str, Content | None]:
         """What is at these paths here. Ignored ones are left out, and no longer managed; their

@@ -83,6 +83,19 @@ class There:
                 found.update((path, there) for path, there in entries if there is not None)
         return found
 
+    async def listed(self, folder: str, limit: int = 1000) -> dict[str, Identity]:
+        """What is directly in a folder there ("" is the root), at most so many entries."""
+        found: dict[str, Identity] = {}
+
+        def ask(id: int) -> messages.Message:
+            return messages.List_(id, self.number, folder, 1, limit, [])
+
+        async for part in self.agent.parts(ask):
+            assert isinstance(part, messages.Listed)
+            entries = identity.unpack(part.body)
+            found.update((path, there) for path, there in entries if there is not None)
+        return found
+
     async def digests(self, paths: Iterable[str]) -> dict[str, str]:
         """The content digests of these files and links; "" where there is none to be had."""
         digests: dict[str, str] = {}

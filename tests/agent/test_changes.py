@@ -451,9 +451,9 @@ class TestAttacks:
         laptop = Laptop(tmp_path / "code")
         laptop.put("f", b"x")
         laptop.folder.rename(tmp_path / "old")
-        assert laptop.put("g", b"x").code == "path"
+        assert laptop.put("g", b"x").code == "root"
         laptop.folder.mkdir()
-        assert laptop.put("g", b"x").code == "path"
+        assert laptop.put("g", b"x").code == "root"
         assert list(laptop.folder.iterdir()) == []
         assert not (tmp_path / "old/g").exists()
         laptop.files.close()

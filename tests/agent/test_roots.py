@@ -157,7 +157,9 @@ class TestClaim:
 
     def test_another_claim_takes_over(self, home: Path) -> None:
         Root(ROOT, expand("~/code")).claim("marker-1", "ada@laptop")
-        Root(ROOT, expand("~/code")).claim("marker-2", "ada@desk")
+        again = Root(ROOT, expand("~/code"))
+        again.open(1)
+        again.claim("marker-2", "ada@desk")
         assert open_root("~/code").owner == "ada@desk"
 
     def test_a_home_is_never_claimed(self, home: Path) -> None:
@@ -242,11 +244,25 @@ class TestWalking:
             root.check()
 
     def test_a_root_that_somebody_else_claimed_is_noticed(self, home: Path, root: Root) -> None:
-        Root(2, expand("~/code")).claim("marker", "the same, written again")
+        again = Root(2, expand("~/code"))
+        again.open(1)
+        again.claim(root.marker, root.owner)
         root.check()
-        Root(2, expand("~/code")).claim("other", "bob@desk")
-        with pytest.raises(Refusal, match="bob@desk"):
+        again.claim(root.marker, "bob@desk")
+        with pytest.raises(Refusal, match="bob@desk") as caught:
             root.check()
+        assert caught.value.code == "root"
+
+    def test_of_two_that_claim_a_root_at_once_the_second_is_refused(self, home: Path) -> None:
+        (home / "new").mkdir()
+        first, second = (Root(number, expand("~/new")) for number in (1, 2))
+        first.open(1)
+        second.open(2)
+        first.claim("one", "ada@laptop")
+        with pytest.raises(Failure, match="ada@laptop") as caught:
+            second.claim("two", "bob@desk")
+        assert caught.value.code == "root"
+        first.check()
 
 
 def test_what_is_not_readable_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

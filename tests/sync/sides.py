@@ -16,6 +16,7 @@ from sidecar.core import identity, messages
 from sidecar.questions import Choice, Nobody, Secret
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
+from sidecar.sync.meeting import Terms
 from tests.remote.local_transport import LocalTransport
 
 DEADLINE = 20.0
@@ -68,12 +69,16 @@ class Sides:
             await self.engine.start()
         return self.engine
 
-    async def attach(self, prefer: Any = "") -> None:
+    async def attach(self, prefer: Any = "", *, take_over: bool = False) -> None:
+        await self.connect()
+        assert self.agent is not None
+        await self.engine.attach(self.agent, self.new_root(), Terms(prefer, take_over))
+
+    async def connect(self) -> None:
         if self.agent is None:
             self.agent = await AgentConnection.start(
                 self._transport, state=str(self.folder / "state")
             )
-        await self.engine.attach(self.agent, self.new_root(), prefer=prefer)
 
     def new_root(self) -> int:
         """A number that no root of the connection has."""

@@ -71,7 +71,7 @@ async def test_a_filled_folder_there_is_a_question_and_nothing_is_written(sides:
     with pytest.raises(SyncError) as caught:
         await sides.attach()
     assert caught.value.code == "first-contact"
-    assert "1 different (main.py)" in caught.value.why
+    assert "1 different (main.py: 5 B here, 7 B there)" in caught.value.why
     assert "1 only here" in caught.value.why
     assert "--prefer" in caught.value.fix
     assert sides.tree_there() == {"main.py": b"theirs\n", "logs/run1.txt": b"kept\n"}
@@ -351,7 +351,7 @@ async def test_a_preview_of_sides_that_are_together_leaves_their_lists_equal(
     for write in (sides.write, sides.write_there):
         write("main.py", "two\n")
     assert sides.agent is not None
-    assert await sides.engine.preview(sides.agent, sides.new_root()) == []
+    assert await sides.engine.preview(sides.agent, sides.new_root()) == ([], "")
     await sides.engine.sync()
     assert await sides.lists_are_equal()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -51,11 +52,31 @@ async def test_what_is_undone_there_is_noticed_too(sides: Sides) -> None:
     assert await sides.lists_are_equal()
 
 
-async def test_what_was_deleted_there_is_put_back_at_once(sides: Sides) -> None:
+async def test_what_was_deleted_there_is_put_back_soon(sides: Sides) -> None:
     sides.write("pkg/a.py", "ours")
     await watching(sides)
     (sides.there / "pkg/a.py").unlink()
     await sides.until(lambda: sides.tree_there() == {"pkg/a.py": b"ours"})
+
+
+async def test_what_is_removed_as_a_whole_there_is_not_put_back_file_by_file(
+    sides: Sides,
+) -> None:
+    for number in range(200):
+        sides.write(f"pkg{number % 10}/file{number}.py", "ours")
+    await watching(sides)
+    shutil.rmtree(sides.there)
+    await sides.until(lambda: sides.engine.lost is not None)
+    assert not sides.there.exists()
+    assert not sides.engine.attached
+
+
+async def test_a_folder_that_is_moved_away_there_is_noticed(sides: Sides) -> None:
+    sides.write("a.py", "ours")
+    await watching(sides)
+    sides.there.rename(sides.home / "aside")
+    await sides.until(lambda: sides.engine.lost is not None)
+    assert sides.engine.lost.code == "remote-lost"
 
 
 async def test_files_in_folders_pushed_later_are_noticed(sides: Sides) -> None:

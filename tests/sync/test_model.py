@@ -214,7 +214,7 @@ class Sequence:
         for path in self.rng.sample(PATHS, 5):
             self.write(path)
         mine = first_contact.PUSH_MINE
-        self.sides.person.answer = mine if self.prefers else first_contact.KEEP_THEIRS
+        self.sides.person.answer = mine if self.prefers else first_contact.LOOK_AT_EACH
         if self.rng.random() < 0.4:
             for path in ("theirs", "pkg", "n/b"):
                 (self.there / path).mkdir(parents=True)

@@ -48,7 +48,8 @@ def test_a_shell_is_told_what_differs_and_how_to_decide(nearby: Laptop, there: P
         assert done.stderr.count("sidecar: ") == 1
         for word in ("already holds something", "nothing was written", "1 equal", "1 different"):
             assert word in done.stderr
-        assert "(a.py)" in done.stderr
+        assert "(a.py: 5 B here, 7 B there)" in done.stderr
+        assert "2 only there (notes.md; runs/)" in done.stderr
         assert "--prefer local" in done.stderr
     assert contents(there) == before
     assert not (there / ".sidecar").exists()
