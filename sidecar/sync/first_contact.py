@@ -140,7 +140,7 @@ async def decide(
         f"{doubt or f'{place} already holds something'}, and nothing was written there",
         summary,
         "decide with `sidecar sync --prefer local` (theirs go to the trash there), "
-        "`--prefer remote` (theirs stay) or `--prefer newer`",
+        "`--prefer remote` (yours go to the trash here) or `--prefer newer`",
         code="first-contact",
     )
 

@@ -72,7 +72,8 @@ async def test_theirs_may_be_taken_where_newer(sides: Sides) -> None:
     await sides.begin(watch=False)
     await sides.attach()
     assert sides.tree_there() == {"a.py": b"theirs\n", "b.py": b"mine\n"}
-    assert sides.notes() == {"a.py": "kept"}
+    assert (sides.here / "a.py").read_text() == "theirs\n"
+    assert sides.notes() == {}
 
 
 async def test_the_summary_names_sizes_and_what_only_they_have_without_entering_it(
