@@ -113,7 +113,7 @@ async def test_an_executable_bit_that_differs_is_a_difference(sides: Sides) -> N
     await sides.begin(watch=False)
     await sides.attach()
     (question,) = sides.person.asked
-    assert "1 equal, 1 different (run.sh)" in question.message  # type: ignore[union-attr]
+    assert "1 equal, 1 different (run.sh: 5 B)" in question.message  # type: ignore[union-attr]
     assert os.access(sides.there / "run.sh", os.X_OK)
 
 
