@@ -12,9 +12,9 @@ A path where nothing is expected is taken by a link, which never replaces anythi
 
 import os
 import stat
-from typing import Callable, ContextManager, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, ContextManager, Optional, Tuple, Union
 
-from sidecar.agent import bytecode, permissions
+from sidecar.agent import bytecode, loader, permissions
 from sidecar.agent.content import digest_at
 from sidecar.agent.failure import Refusal
 from sidecar.agent.folder import encode
@@ -22,11 +22,13 @@ from sidecar.agent.incoming import Incoming
 from sidecar.agent.managed import Managed
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, lstat, open_file
 from sidecar.agent.staging import Staging
-from sidecar.agent.trash import Trash
 from sidecar.core import identity as identities
 from sidecar.core import messages, paths
 from sidecar.core.identity import DIRECTORY as FOLDER
 from sidecar.core.identity import FILE, SYMLINK, Identity
+
+if TYPE_CHECKING:
+    from sidecar.agent.trash import Trash
 
 Done = Callable[[Optional[Identity]], None]
 """Called with the lock held, with what is at the path now."""
@@ -48,8 +50,11 @@ class Landing:
                 self._staging = Staging(self._root)
             return self._staging
 
-    def trash(self) -> Trash:
+    def trash(self) -> "Trash":
         """Where old content goes. Made when it is first needed."""
+        loader.wait("sidecar.agent.trash")
+        from sidecar.agent.trash import Trash
+
         with self._lock:
             if self._trash is None:
                 self._trash = Trash(self._root)

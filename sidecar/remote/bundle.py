@@ -44,7 +44,6 @@ FILES = (
     "agent.durable",
     "agent.copying",
     "agent.staging",
-    "agent.trash",
     "agent.permissions",
     "agent.bytecode",
     "agent.assembly",
@@ -58,6 +57,7 @@ FILES = (
 first two flights."""
 
 OTHERS = (
+    "agent.trash",
     "agent.inotify",
     "agent.notice",
     "agent.partial",
