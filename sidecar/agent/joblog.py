@@ -109,6 +109,14 @@ class LogWriter:
         return True
 
 
+def size(folder: str) -> int:
+    """The offset of the present end of the log in a job's folder; 0 without one."""
+    try:
+        return os.lstat(os.path.join(folder, "log")).st_size
+    except OSError:
+        return 0
+
+
 class LogReader:
     """Reads a log from an offset on, also while another process appends to it.
 

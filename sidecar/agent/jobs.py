@@ -337,6 +337,7 @@ class Jobs:
             except records.RecordError:
                 continue  # being made, or of a later version
             one = records.describe(record, state)
+            one["log_bytes"] = joblog.size(folder)
             size += len(json.dumps(one))
             if size > LIST_BYTES:
                 break

@@ -99,12 +99,13 @@ def attach(options: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     status = _attach(options, follow=options.follow, stdin=False)
-    return 0 if not options.follow else status
+    return status if options.follow else 0
 
 
 def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
     with place.connect(options) as hub, _Job(hub, options) as job:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
+        job.follows = follow
         found = job.ask("sidecar/attach", params, api.AttachResult)
         job.id, job.host = found.job, found.host
         if stdin and found.terminal and screen.is_ours():
@@ -136,6 +137,8 @@ class _Job:
 
     def __init__(self, hub: HubClient, options: argparse.Namespace) -> None:
         self.id = self.host = ""
+        self.follows = True
+        """Its end is waited for."""
         self._hub, self._where = hub, place.where(options)
         self._status: int | None = None
         self._input: int | None = None
@@ -261,6 +264,8 @@ class _Job:
             self._status = 128 + _number(end.signal)
         elif end.status >= 0:
             self._status = end.status
+        elif not self.follows:
+            self._status = UNKNOWN_END  # it runs still, or nobody knows: not what was asked
         else:
             terminal.complain(f"The end of job {end.job} is not known: {end.why or 'no reason'}.")
             self._status = UNKNOWN_END

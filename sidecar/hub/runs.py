@@ -138,16 +138,20 @@ class Runs:
     async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
         session = await self._registry.session(client, params.project, params.host)
         job = await self._named(session, params.job)
-        known = await session.jobs.list(await session.connected())
+        listed = await session.jobs.listed(await session.connected())
+        known = next((one for one in listed if one.id == job.id), None)
+        until = None
+        if known is not None and known.state == "running" and not params.follow:
+            until = known.log_bytes
         viewer = Viewer(
             client,
             _Finder(session, job.id),
             job=job,
             offset=params.offset,
-            follow=params.follow,
+            until=until,
         )
         self._view(session, client, viewer)
-        terminal = any(one.terminal for one in known if one.id == job.id)
+        terminal = known is not None and known.terminal
         return api.AttachResult(job=job.id, host=session.name, terminal=terminal)
 
     # --- life --------------------------------------------------------------------------------

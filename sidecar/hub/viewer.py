@@ -16,17 +16,12 @@ from collections.abc import Awaitable, Callable
 from sidecar import api
 from sidecar.errors import Disconnected, SidecarError
 from sidecar.hub.client import Client
-from sidecar.hub.news import Late, within
 from sidecar.jobs.job import Job, View
 
 log = logging.getLogger(__name__)
 
 AHEAD = 1 << 20
 """Characters of output that may wait here for one client."""
-
-QUIET = 0.5
-"""Seconds without output after which a log that is not followed counts as shown: the log has no
-other mark for "up to now", and this is far above a round trip."""
 
 
 class Viewer:
@@ -36,7 +31,7 @@ class Viewer:
         find: gives the job over the connection that stands.
         job: where it is known already.
         offset: of the log, to begin at.
-        follow: until the job's end; else what there is up to now.
+        until: an offset of the log at which it is enough; None: the job's end.
     """
 
     def __init__(
@@ -46,10 +41,10 @@ class Viewer:
         *,
         job: Job | None = None,
         offset: int = 0,
-        follow: bool = True,
+        until: int | None = None,
     ) -> None:
         self._client, self._find, self._job = client, find, job
-        self._offset, self._follow = offset, follow
+        self._offset, self._until = offset, until
         self._waiting: collections.deque[api.Output] = collections.deque()
         self._size = 0
         self._end: api.Exited | None = None
@@ -115,13 +110,10 @@ class Viewer:
                 # We may have fallen behind just now: a view left open would tell all of it again.
                 await self._view.close()
                 return
-            if self._end:
+            if self._end or (self._until is not None and self._offset >= self._until):
                 return
             self._news.clear()
-            try:
-                await within(None if self._follow else QUIET, self._news.wait())
-            except Late:
-                return
+            await self._news.wait()
 
     def _so_far(self) -> api.Exited:
         return api.Exited(job=self._name, host=self._host, status=-1, why="it still runs")

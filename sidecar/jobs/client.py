@@ -153,9 +153,13 @@ class JobsClient:
 
     async def list(self, agent: AgentConnection) -> list[api.Job]:
         """All jobs known there, newest first."""
+        return [listing.describe(one, self.host) for one in await self.listed(agent)]
+
+    async def listed(self, agent: AgentConnection) -> Sequence[listing.Listed]:
+        """The same as the agent tells them."""
         answer = await agent.request(messages.Jobs)
         assert isinstance(answer, messages.JobList)
-        return [listing.describe(one, self.host) for one in listing.decode(answer.body)]
+        return listing.decode(answer.body)
 
     def disconnected(self) -> None:
         """The connection is gone. The jobs run on."""

@@ -30,6 +30,7 @@ class Listed(msgspec.Struct, frozen=True):
     why: str = ""
     terminal: bool = False
     peak_rss: int = 0
+    log_bytes: int = 0
     dropped: int = 0
     left: list[int] = []
     record: dict[str, str] = {}

@@ -81,8 +81,8 @@ def test_ctrl_c_goes_to_the_job(connected: Laptop) -> None:
     connected.write(
         "wait.py",
         "import time\n"
-        "print('begun', flush=True)\n"
         "try:\n"
+        "    print('begun', flush=True)\n"
         "    time.sleep(60)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n",
@@ -233,3 +233,15 @@ def test_programs_of_the_configured_environment_come_first(nearby: Laptop, embed
         program.chmod(0o755)
     nearby.configure('[hosts.box]\npath = "~/model"\npython = "~/env/bin/python"\n')
     assert nearby.sidecar("run", "hello").stdout == "hello from there\n"
+
+
+def test_logs_of_a_job_that_runs_are_what_it_said_so_far(nearby: Laptop) -> None:
+    nearby.write("main.py", "print('one', flush=True)\nprint('two', flush=True)\ninput()\n")
+    running = nearby.start("run", "main.py")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert [running.stdout.readline(), running.stdout.readline()] == [b"one\n", b"two\n"]
+    done = nearby.sidecar("logs")
+    assert (done.stdout, done.stderr, done.returncode) == ("one\ntwo\n", "", 0)
+    running.stdin.close()
+    assert running.wait(PATIENCE) == 1

@@ -32,10 +32,10 @@ def test_a_window_that_is_resized_is_resized_there(nearby: Laptop) -> None:
         "main.py",
         "import os, signal\n"
         "signal.signal(signal.SIGWINCH, lambda *_: print(tuple(os.get_terminal_size())))\n"
-        "input('ready')\n",
+        "input('resize me')\n",
     )
     person = TerminalSession(nearby, "run", "main.py")
-    person.expect("ready")
+    person.expect("resize me")
     person.resize(40, 120)
     person.expect("(120, 40)", "\r")
     assert person.wait() == 0
@@ -92,9 +92,9 @@ def test_a_job_that_is_left_runs_on_and_is_attached_to(nearby: Laptop) -> None:
 
 
 def test_the_terminal_is_given_back(nearby: Laptop) -> None:
-    nearby.write("main.py", "input('ready')\n")
+    nearby.write("main.py", "input('at the prompt')\n")
     person = TerminalSession(nearby, "run", "main.py")
-    person.expect("ready")
+    person.expect("at the prompt")
     assert not person.echoes
     person.type("~d")
     person.expect("runs on")
