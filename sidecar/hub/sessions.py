@@ -393,6 +393,9 @@ class Session:
             return "syncing", f"{engine.queued} to send", ""
         if engine.conflicts:
             return "ready", _counted(engine.conflicts, "conflict"), "run `sidecar conflicts`"
+        if engine.unwatched:
+            fix = "a change that no editor tells is found by a scan, seconds later"
+            return "ready", f"in step; {engine.unwatched}", fix
         return "ready", "in step", ""
 
 

@@ -122,6 +122,7 @@ class SyncEngine:
         self._bond = Bond(store / "bond.json")
         # The last that can fail: nobody closes what a maker that failed had opened.
         self._base = Base(store / "base.journal")
+        self._watcher: Watcher | None = None
         self._there: There | None = None
         self._pusher: Pusher | None = None
         self._lookout: Lookout | None = None
@@ -183,6 +184,11 @@ class SyncEngine:
     def marker(self) -> str:
         """What the folder there is known by; "" where both sides never met."""
         return self._base.marker
+
+    @property
+    def unwatched(self) -> str:
+        """Why changes here may be seen late that no editor tells; "" where they are not."""
+        return self._watcher.missing if self._watcher else ""
 
     @property
     def attached(self) -> bool:
@@ -341,7 +347,8 @@ class SyncEngine:
     async def _watch(self) -> None:
         while True:
             try:
-                async for batch in Watcher(self.root, self._here.rules).batches():
+                self._watcher = Watcher(self.root, self._here.rules)
+                async for batch in self._watcher.batches():
                     self._rescan |= batch.rescan
                     for path in batch.paths:
                         self._touch(path)

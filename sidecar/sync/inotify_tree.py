@@ -3,6 +3,10 @@
 A new folder is watched first and listed then, so that what appears in it at the same time is
 found one way or the other. A file that somebody has open for writing is told of when it is closed,
 or when it has been written to for WRITING seconds: half a file is of no use to anybody.
+
+Two things inotify does not tell, and a scan finds: what an event means for a file's other names
+(hard links; asked for when a file of several names changes), and what is in folders for which no
+watch is left (asked for by watch.py at a quicker beat).
 """
 
 from __future__ import annotations
@@ -12,25 +16,36 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from sidecar.agent import inotify
 from sidecar.agent.inotify import Event, Inotify
 from sidecar.sync.ignore import Rules
+from sidecar.sync.seen import RootGone, Seen, has_other_names
 
 WRITING = 0.5
 """Seconds after which a file that is still being written to is told of, and then again."""
 
+ROOT_EVERY = 5.0
+"""Seconds between looks at whether the root is what it was: events tell of its own end, but not
+that a folder above it was moved or that something was mounted over it."""
 
-class Seen(NamedTuple):
-    """What changed, by relative paths; `lost`: and more, that nobody can name."""
+COVER_EVERY = 15.0
+"""Seconds after which it is tried again to watch all, where watches had run out: 0.2 s for 5,000
+folders."""
 
-    paths: set[str]
-    lost: bool
+LINKED_EVERY = 5.0
+"""Seconds from one scan for other names of changed files to the next: something may be writing to
+such a file all the time."""
 
 
-class RootGone(Exception):
-    """The root is no more what it was: moved away, replaced, unmounted."""
+def no_watches(error: OSError | Exception) -> str:
+    """What to say where the system gives no more watches; "" for any other error."""
+    number = error.errno if isinstance(error, OSError) else 0
+    if number in (errno.ENOSPC, errno.ENOMEM):
+        return "no inotify watches are left (sysctl fs.inotify.max_user_watches)"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "no inotify instances are left (sysctl fs.inotify.max_user_instances)"
+    return ""
 
 
 class InotifyTree:
@@ -47,6 +62,10 @@ class InotifyTree:
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
         self._writing: dict[str, float] = {}
+        now = time.monotonic()
+        self._checked = self._covered = now
+        self._linked = now - LINKED_EVERY
+        self._linked_waits = False
         status = os.stat(self._root)
         self._is = status.st_dev, status.st_ino
         self._inotify = Inotify()
@@ -67,12 +86,13 @@ class InotifyTree:
     @property
     def soon(self) -> float | None:
         """Seconds until there is something to tell even if nothing happens; None: never."""
-        if not self._writing:
-            return None
-        return max(0.0, min(self._writing.values()) + WRITING - time.monotonic())
+        due = [since + WRITING for since in self._writing.values()]
+        if self._linked_waits:
+            due.append(self._linked + LINKED_EVERY)
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def look(self) -> Seen:
-        """What happened since the last call.
+        """What happened since the last call. To be asked now and then although nothing seems to.
 
         Raises:
             RootGone: all is to be begun anew.
@@ -86,22 +106,32 @@ class InotifyTree:
         for path in [path for path, since in self._writing.items() if now - since >= WRITING]:
             seen.add(path)
             del self._writing[path]
+        if now - self._checked >= ROOT_EVERY:
+            self._checked = now
+            self._check_root()
         if self._generation != self._rules.generation:
             self._generation, lost = self._rules.generation, True
-        if lost:
-            self._cover_all()
+        if lost or (self.missing and now - self._covered >= COVER_EVERY):
+            lost |= self._cover_all()
+        lost |= self._other_names(seen, now)
         return Seen(seen, lost)
 
-    def check_root(self) -> None:
-        """Raises:
-        RootGone: another folder stands where the root did, or none.
-        """
+    def _check_root(self) -> None:
         try:
             status = os.stat(self._root)
         except OSError as error:
             raise RootGone(str(error)) from None
         if (status.st_dev, status.st_ino) != self._is:
             raise RootGone("another folder stands in its place")
+
+    def _other_names(self, seen: set[str], now: float) -> bool:
+        """Whether a scan is due for the other names of files that changed."""
+        if not self._linked_waits:
+            self._linked_waits = any(has_other_names(f"{self._root}/{path}") for path in seen)
+        if not self._linked_waits or now - self._linked < LINKED_EVERY:
+            return False
+        self._linked, self._linked_waits = now, False
+        return True
 
     def _handle(self, event: Event, seen: set[str]) -> bool:
         """Takes one event; returns whether something was lost."""
@@ -189,10 +219,8 @@ class InotifyTree:
         try:
             watch = self._inotify.add(f"{self._root}/{path}")
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                self.missing = "no inotify watches are left (sysctl fs.inotify.max_user_watches)"
-                return True
-            return False
+            self.missing = no_watches(error) or self.missing
+            return bool(no_watches(error))  # what is in it is told, then left to scans
         self._paths[watch] = path
         self._watches[path] = watch
         return True
@@ -206,10 +234,15 @@ class InotifyTree:
             self._paths.pop(watch, None)
             self._inotify.remove(watch)
 
-    def _cover_all(self) -> None:
-        """Begins anew with the watches, where folders came or went unseen or rules changed."""
+    def _cover_all(self) -> bool:
+        """Begins anew with the watches, where folders came or went unseen, rules changed, or none
+        were left; whether there are folders that were not watched."""
+        self._covered = time.monotonic()
         self.missing = ""
+        before = len(self._watches)
         keep: set[str] = {""}
         self._cover("", keep)
+        more = len(self._watches) > before
         for path in [one for one in self._watches if one not in keep]:
             self._uncover(path)
+        return more

@@ -1,18 +1,16 @@
 """Watching: which paths of a project changed, soon after they did.
 
 On Linux by inotify (inotify_tree.py): ignored folders cost no watches, nothing runs while nothing
-happens, and overflow is seen. Elsewhere, and where inotify fails, by watchfiles, which watches
-ignored folders too (their events are dropped), ends at names that are no UTF-8, and misses files
-in folders that appear and fill at once: so it is started again when it ends, and a folder that
-appears is listed, and listed again SECOND_LOOK seconds later.
+happens, and overflow is seen. Elsewhere, and where there is no inotify, by watchfiles
+(portable_tree.py), which has none of these, and whose misses are repaired there.
 
 Measured: a file replaced by a rename is told after 3.5 ms by inotify, with nothing used while
-nothing happens; by watchfiles after 7.3 ms, with 1 % of a core in use all the time. 5,000 folders
-with 200,000 files are under watch after a second, on a busy core.
+nothing happens. 5,000 folders with 200,000 files are under watch after a second, on a busy core.
 
 A watcher may still miss things (memory maps, network file systems), so now and then it asks for a
 scan: every BEAT seconds, every UNWATCHED seconds while some folders cannot be watched, after the
-machine slept, and when anything was lost.
+machine slept, and when anything was lost. So that is how long a change can stay unseen that no
+editor tells: BEAT seconds, or UNWATCHED where `missing` says why.
 """
 
 from __future__ import annotations
@@ -21,9 +19,7 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import sys
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
@@ -31,16 +27,15 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sidecar.sync.ignore import Rules
-from sidecar.sync.inotify_tree import InotifyTree, RootGone, Seen
-from sidecar.sync.scan import scan
+from sidecar.sync.inotify_tree import InotifyTree, no_watches
+from sidecar.sync.portable_tree import PortableTree
+from sidecar.sync.seen import RootGone, Seen
+from sidecar.sync.settling import Settling
 
 logger = logging.getLogger(__name__)
 
-SETTLE = 0.002
-"""Seconds after the first event that others are waited for: a save is three or four of them."""
-
 TICK = 5.0
-"""Seconds between looks at the root itself and at the clock."""
+"""Seconds between looks at the clock, and at the tree where nothing happens in it."""
 
 BEAT = 300.0
 """Seconds between scans as a matter of course; one of 20,000 files takes 0.2 s."""
@@ -55,13 +50,8 @@ a sleep of the machine."""
 RESTART = 1.0
 """Seconds before a watcher that ended is started again."""
 
-SECOND_LOOK = 0.4
-
 MAX_PATHS = 50_000
 """Paths that wait for the reader; more become one request for a scan."""
-
-STEP, DEBOUNCE = 5, 50
-"""Milliseconds, of watchfiles: with a step of 1 it takes 2 % of a core while nothing happens."""
 
 T = TypeVar("T")
 
@@ -90,7 +80,7 @@ class Watcher:
         self.root, self.rules = root, rules
         self.missing = ""
         """Why the watch is not whole, for `status`; "" where it is."""
-        self._beat = beat
+        self._beat, self._unwatched = beat, min(beat, UNWATCHED)
         self._portable = portable or sys.platform != "linux"
         self._paths: set[str] = set()
         self._lost = False
@@ -108,7 +98,7 @@ class Watcher:
             last_scan = time.monotonic()
             while True:
                 slept = await self._wait(watching)
-                pause = min(self._beat, UNWATCHED) if self.missing else self._beat
+                pause = self._unwatched if self.missing else self._beat
                 if slept or self._lost or time.monotonic() - last_scan >= pause:
                     self._lost, last_scan = True, time.monotonic()
                 if self._paths or self._lost:
@@ -157,7 +147,7 @@ class Watcher:
                 if isinstance(error, OSError) and error.errno == errno.ENOSYS:
                     self._portable = True
                     continue
-                self.missing = f"not watched: {error}"
+                self.missing = no_watches(error) or f"not watched: {error}"
                 if not told:
                     logger.info("watch of %s ended and begins again: %s", self.root, error)
                     self._tell(Seen(set(), True))
@@ -169,74 +159,29 @@ class Watcher:
     async def _by_inotify(self) -> AsyncIterator[Seen]:
         tree = await _in_thread(partial(InotifyTree, self.root, self.rules))
         try:
-            yield Seen(set(), True)
+            seen, settling = Seen(set(), True), Settling()
             while True:
                 self.missing = tree.missing
+                yield seen
                 soon = tree.soon
                 if await _readable(tree.fileno(), TICK if soon is None else min(TICK, soon)):
-                    await asyncio.sleep(SETTLE)
-                elif soon is None:
-                    tree.check_root()
-                yield await _in_thread(tree.look)
+                    await asyncio.sleep(settling.wait(time.monotonic()))
+                seen = await _in_thread(tree.look)
+                settling.told(len(seen.paths), time.monotonic())
         finally:
             tree.close()
 
     # --- elsewhere
 
     async def _by_watchfiles(self) -> AsyncIterator[Seen]:
-        from watchfiles import watch
-
-        was = os.stat(self.root)
-        root = os.path.realpath(self.root)
-        again: set[str] = set()
-        stop = threading.Event()
-        # Not its asynchronous form, whose errors come in groups that Python 3.10 cannot catch.
-        changes = watch(
-            root,
-            watch_filter=None,
-            step=STEP,
-            debounce=DEBOUNCE,
-            stop_event=stop,
-            rust_timeout=int(SECOND_LOOK * 1000),
-            yield_on_timeout=True,
-        )
+        tree = await _in_thread(partial(PortableTree, self.root, self.rules))
         try:
-            # It watches from the first question on, so what was before that is to be scanned.
-            began = True
+            self.missing = ""
+            yield Seen(set(), True)
             while True:
-                change = await _in_thread(partial(next, changes, None), stop.set)
-                if change is None:
-                    raise RootGone("watchfiles ended")
-                told = {os.path.relpath(path, root).replace(os.sep, "/") for _, path in change}
-                if "." in told or not os.path.samestat(was, os.stat(self.root)):
-                    raise RootGone("the root was replaced")
-                self.missing = ""
-                paths: set[str] = set()
-                if told or again:
-                    paths, again = await _in_thread(partial(self._sort, told, again))
-                if paths or began:
-                    yield Seen(paths, began)
-                began = False
+                yield await _in_thread(tree.look, tree.stop)
         finally:
-            changes.close()
-
-    def _sort(self, told: set[str], again: set[str]) -> tuple[set[str], set[str]]:
-        """What counts of these paths, with all that is in the folders among them and in those of
-        `again`; and the folders that are to be listed once more."""
-        paths: set[str] = set()
-        folders: set[str] = set()
-        for path in told:
-            is_folder = os.path.isdir(f"{self.root}/{path}")
-            is_folder = is_folder and not os.path.islink(f"{self.root}/{path}")
-            if not self.rules.decide(path, is_folder).ignored:
-                paths.add(path)
-                if is_folder:
-                    folders.add(path)
-        for folder in folders:
-            self.rules.forget(folder)
-        for folder in folders | again:
-            paths.update(scan(self.root, self.rules, folder).entries)
-        return paths, folders
+            tree.close()
 
 
 async def _readable(descriptor: int, timeout: float) -> bool:

@@ -557,7 +557,13 @@ class Sequence:
 
     def copy_of_store(self) -> Path:
         self.number += 1
-        return Path(shutil.copytree(self.sides.store, self.sides.folder / f"store-{self.number}"))
+        copy = self.sides.folder / f"store-{self.number}"
+
+        def copied(one: str, other: str) -> None:
+            with contextlib.suppress(FileNotFoundError):  # what is rewritten comes and goes
+                shutil.copy2(one, other)
+
+        return Path(shutil.copytree(self.sides.store, copy, copy_function=copied))
 
     async def quiet(self) -> None:
         """Ends what was asked of an engine that is about to end."""

@@ -1,17 +1,23 @@
 import asyncio
+import errno
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from watchfiles import _rust_notify
+from watchfiles._rust_notify import RustNotify
 
-from sidecar.sync import inotify_tree, watch
+from sidecar.sync import inotify_tree, portable_tree, watch
 from sidecar.sync.ignore import Rules
+from sidecar.sync.settling import SETTLE, STORM_SETTLE, Settling
 from sidecar.sync.watch import Batch, Watcher
 
 DEADLINE = 20.0
@@ -179,6 +185,58 @@ async def test_a_replaced_root_is_noticed(tmp_path: Path, portable: bool) -> Non
 
 
 @both
+async def test_a_root_whose_folder_is_moved_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portable: bool
+) -> None:
+    for module, name in (
+        (watch, "TICK"), (inotify_tree, "ROOT_EVERY"), (portable_tree, "TURN"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, 0.05)
+    root = tmp_path / "above" / "root"
+    root.mkdir(parents=True)
+    async with watching(root, portable=portable) as reader:
+        (tmp_path / "above").rename(tmp_path / "elsewhere")
+        await reader.until(lambda: reader.rescans > 0)
+        await reader.until(lambda: reader.watcher.missing != "")
+
+
+@linux
+async def test_a_root_that_is_unmounted_is_noticed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(root)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only on machines where we may mount")
+    async with watching(root) as reader:
+        subprocess.run(["umount", "-l", str(root)], check=True)
+        await reader.until(lambda: reader.rescans > 0)
+        reader.rescans = 0
+        (root / "f").write_text("x")
+        await reader.until(lambda: "f" in reader.paths or reader.rescans > 0)
+
+
+@both
+async def test_other_names_of_a_changed_file_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portable: bool
+) -> None:
+    monkeypatch.setattr(inotify_tree, "LINKED_EVERY", 0.1)
+    monkeypatch.setattr(portable_tree, "LOOKS", (0.05, 0.1))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = tmp_path / "a" / "one", tmp_path / "b" / "other"
+    one.write_text("x")
+    os.link(one, other)
+    async with watching(tmp_path, portable=portable) as reader:
+        for _ in range(2):
+            with one.open("a") as file:
+                file.write("y")
+            await reader.told("a/one")
+            await reader.until(lambda: reader.rescans > 0 or "b/other" in reader.paths)
+            reader.rescans = 0
+            reader.paths.clear()
+
+
+@both
 async def test_a_scan_is_asked_for_at_every_beat(tmp_path: Path, portable: bool) -> None:
     async with watching(tmp_path, portable=portable, beat=0.05) as reader:  # type: ignore[arg-type]
         await reader.until(lambda: reader.rescans >= 3)
@@ -224,12 +282,13 @@ async def test_more_paths_than_can_wait_become_a_scan(
 
 @linux
 async def test_ignored_folders_take_no_watches(tmp_path: Path) -> None:
-    for number in range(50):
-        (tmp_path / "node_modules" / f"d{number}").mkdir(parents=True)
+    for number in range(2000):
+        (tmp_path / "node_modules" / f"d{number}" / "lib").mkdir(parents=True)
     (tmp_path / "src" / "deep").mkdir(parents=True)
     tree = inotify_tree.InotifyTree(tmp_path, Rules.load(tmp_path))
     try:
-        assert set(tree._watches) == {"", "src", "src/deep"}
+        told = Path(f"/proc/self/fdinfo/{tree.fileno()}").read_text().splitlines()
+        assert sum(line.startswith("inotify wd:") for line in told) == 3  # the root, src, deep
     finally:
         tree.close()
 
@@ -296,22 +355,152 @@ async def test_lost_events_ask_for_a_scan_and_new_folders_are_watched(tmp_path: 
         tree.close()
 
 
+class FewWatches(inotify_tree.Inotify):
+    """Has none left for folders of that name, for a time."""
+
+    used_up = True
+
+    def add(self, folder: str) -> int:
+        if self.used_up and folder.endswith("deep"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().add(folder)
+
+
 @linux
-async def test_without_watches_left_the_watch_says_so(
+async def test_without_watches_left_the_watch_says_so_scans_and_tries_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class FewWatches(inotify_tree.Inotify):
-        def add(self, folder: str) -> int:
-            if folder.endswith("deep"):
-                raise OSError(28, "No space left on device")
-            return super().add(folder)
-
     monkeypatch.setattr(inotify_tree, "Inotify", FewWatches)
+    monkeypatch.setattr(FewWatches, "used_up", True)
+    for module, name in ((watch, "TICK"), (watch, "UNWATCHED"), (inotify_tree, "COVER_EVERY")):
+        monkeypatch.setattr(module, name, 0.05)
     (tmp_path / "deep").mkdir()
     async with watching(tmp_path) as reader:
-        assert "inotify watches" in reader.watcher.missing
+        assert reader.watcher.missing == (
+            "no inotify watches are left (sysctl fs.inotify.max_user_watches)"
+        )
         (tmp_path / "f").write_text("x")
         await reader.told("f")
+        await reader.until(lambda: reader.rescans >= 3)
+        FewWatches.used_up = False
+        await reader.until(lambda: reader.watcher.missing == "")
+        (tmp_path / "deep" / "g").write_text("x")
+        await reader.told("deep/g")
+
+
+class NoInstances(inotify_tree.Inotify):
+    def __init__(self) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+@linux
+async def test_where_there_is_no_inotify_to_be_had_scans_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inotify_tree, "Inotify", NoInstances)
+    monkeypatch.setattr(watch, "TICK", 0.05)
+    monkeypatch.setattr(watch, "UNWATCHED", 0.05)
+    async with watching(tmp_path) as reader:
+        assert "inotify instances" in reader.watcher.missing
+        await reader.until(lambda: reader.rescans >= 3)
+
+
+def test_many_paths_in_a_moment_are_waited_for_longer_until_it_is_over() -> None:
+    settling = Settling()
+    assert settling.wait(100.0) == SETTLE
+    settling.told(4, 100.0)  # a save
+    assert settling.wait(100.0) == SETTLE
+    for turn in range(10):
+        settling.told(3, 200 + turn * 0.02)
+    assert settling.wait(200.2) == STORM_SETTLE
+    assert settling.wait(200.6) == SETTLE
+    settling.told(50_000, 300.0)
+    assert settling.wait(302.0) == SETTLE
+
+
+# --- what watchfiles misses -------------------------------------------------------------------
+
+
+async def test_what_came_into_a_new_folder_unseen_is_found_by_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SeesTheTopAlone:
+        """As if its watch on every new folder came too late."""
+
+        def __init__(self, *options: Any) -> None:
+            self._notify = RustNotify(*options)
+            self.close = self._notify.close
+
+        def watch(self, *options: Any) -> Any:
+            told = self._notify.watch(*options)
+            if not isinstance(told, set):
+                return told
+            top = os.path.realpath(tmp_path)
+            return {one for one in told if os.path.dirname(one[1]) == top} or "timeout"
+
+    monkeypatch.setattr(_rust_notify, "RustNotify", SeesTheTopAlone)
+    async with watching(tmp_path, portable=True) as reader:
+        (tmp_path / "new").mkdir()
+        await reader.told("new")
+        (tmp_path / "new" / "deep").mkdir()
+        (tmp_path / "new" / "deep" / "f").write_text("x")
+        await reader.told("new/deep/f")
+        assert reader.rescans == 0
+
+
+async def test_a_later_look_tells_only_what_is_not_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portable_tree, "LOOKS", (0.01, 0.02))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "same").write_text("x")
+    (outside / "gone").write_text("x")
+    root = tmp_path / "root"
+    root.mkdir()
+    tree = portable_tree.PortableTree(root, Rules.load(root))
+    try:
+        outside.rename(root / "new")
+        seen: set[str] = set()
+        while "new/gone" not in seen:
+            seen = (await asyncio.to_thread(tree.look)).paths
+        assert seen == {"new", "new/same", "new/gone"}
+        tree._notify = _Silent(tree._notify)
+        (root / "new" / "gone").unlink()
+        while not (seen := (await asyncio.to_thread(tree.look)).paths):
+            pass
+        assert seen == {"new/gone"}
+    finally:
+        tree.close()
+
+
+class _Silent:
+    """A watchfiles that tells nothing any more."""
+
+    def __init__(self, notify: Any) -> None:
+        self._notify = notify
+
+    def watch(self, *options: Any) -> str:
+        return "timeout"
+
+    def close(self) -> None:
+        self._notify.close()
+
+
+async def test_after_a_flood_a_scan_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portable_tree, "FLOOD", 20)
+    monkeypatch.setattr(portable_tree, "LOOKS", (0.05, 0.1))
+
+    async with watching(tmp_path, portable=True) as reader:
+
+        def burst() -> None:
+            for number in range(500):
+                (tmp_path / f"f{number}").write_text("x")
+
+        await asyncio.to_thread(burst)
+        await reader.until(lambda: reader.rescans > 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes that a loop can watch")
