@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…]`."""
+"""`python -m bench [NAME…]`, and `python -m bench sync …`, which has options of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import sidecar
-from bench import large, overtake, run, save
+from bench import run
 from bench.figures import Figure, table
 from bench.line import Line, possible
+from bench.sync import command
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -25,14 +26,13 @@ LINES = {"20 ms": (10.0, 100.0), "80 ms": (40.0, 50.0)}
 Measure = Callable[[Line | None, str], list[Figure]]
 
 MEASUREMENTS: dict[str, tuple[Measure, tuple[str, ...]]] = {
-    "save": (save.measure, ("loopback", "20 ms", "80 ms")),
     "run": (run.measure, ("loopback", "80 ms")),
-    "large": (large.measure, ("loopback",)),
-    "overtake": (overtake.measure, ("80 ms",)),
 }
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["sync"]:
+        return command.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description="Measures the whole way on this machine.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     names = parser.parse_args().names or list(MEASUREMENTS)

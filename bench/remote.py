@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.line import THERE, Line
@@ -18,23 +18,25 @@ from bench.line import THERE, Line
 HOST = "box"
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 class Remote:
     """Made by `remote`.
 
     Attributes:
-        prefix: what a command of the laptop's side is put behind.
+        laptop: the folder of projects here.
+        home: the home folder there.
         environ: for commands of the laptop's side.
-        project: the project's folder here; empty but for its configuration.
-        there: the same on the remote.
+        line: that the remote is at the far end of.
+        server: process id of its sshd.
     """
 
-    def __init__(self, folder: Path, prefix: Sequence[str], address: str, port: int) -> None:
-        self.folder, self.prefix = folder, list(prefix)
-        self.project, self.home = folder / "laptop" / "project", folder / "home"
-        self.there = self.home / "project"
-        for each in (self.project, self.home, folder / "keys"):
+    def __init__(self, folder: Path, line: Line | None, address: str, port: int) -> None:
+        self.folder, self.line = folder, line
+        self.laptop, self.home = folder / "laptop", folder / "home"
+        self.server = 0
+        for each in (self.laptop, self.home, folder / "keys"):
             each.mkdir(parents=True)
         self.runtime = tempfile.mkdtemp(prefix="sc-bench-")
         keys = folder / "keys"
@@ -50,9 +52,6 @@ class Remote:
             f"  IdentityFile {keys / 'id'}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
             f"  UserKnownHostsFile {known_hosts}\n"
         )
-        (self.project / "sidecar.local.toml").write_text(
-            f'host = "{HOST}"\n\n[hosts.{HOST}]\npath = "~/project"\npython = "{sys.executable}"\n'
-        )
         self.environ = {
             **os.environ,
             "SIDECAR_SSH_CONFIG": str(self.ssh_config),
@@ -61,12 +60,21 @@ class Remote:
             "SIDECAR_RUNTIME_DIR": self.runtime,
         }
 
+    def project(self, name: str) -> tuple[Path, Path]:
+        """A project's folder here, new or given, with its configuration; and its place there."""
+        here = self.laptop / name
+        here.mkdir(exist_ok=True)
+        (here / "sidecar.local.toml").write_text(
+            f'host = "{HOST}"\n\n[hosts.{HOST}]\npath = "~/{name}"\npython = "{sys.executable}"\n'
+        )
+        return here, self.home / name
+
     def run(self, *command: str | Path) -> str:
         """A command on the laptop's side; its output."""
         done = subprocess.run(
-            [*self.prefix, *map(str, command)],
+            [*map(str, command)],
             env=self.environ,
-            cwd=self.project,
+            cwd=self.laptop,
             check=True,
             capture_output=True,
             text=True,
@@ -78,7 +86,7 @@ class Remote:
         """An OpenSSH ControlMaster that stands; yields the ssh command that uses it."""
         path = f"{self.runtime}/cm"
         ssh = f"ssh -F {self.ssh_config} -o ControlPath={path}"
-        command = [*self.prefix, *ssh.split(), "-o", "ControlMaster=yes", "-N", HOST]
+        command = [*ssh.split(), "-o", "ControlMaster=yes", "-N", HOST]
         master = subprocess.Popen(command, env=self.environ)
         try:
             _wait_until(lambda: os.path.exists(path), "the ControlMaster")
@@ -96,10 +104,9 @@ def remote(line: Line | None = None) -> Iterator[Remote]:
         line: where it is at the far end of; None: on loopback.
     """
     folder = Path(tempfile.mkdtemp(prefix="sidecar-bench-"))
-    here = line.within(line.here) if line else []
     far = line.within(line.there) if line else []
     address, port = (THERE, 2222) if line else ("127.0.0.1", _free_port())
-    made = Remote(folder, here, address, port)
+    made = Remote(folder, line, address, port)
     sshd_config = folder / "keys" / "sshd_config"
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     sshd_config.write_text(
@@ -107,6 +114,7 @@ def remote(line: Line | None = None) -> Iterator[Remote]:
         f"AuthorizedKeysFile {folder}/keys/id.pub\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
         "PermitRootLogin prohibit-password\n"
+        f"Subsystem sftp {SFTP_SERVER}\n"
         'ForceCommand cd && eval "$SSH_ORIGINAL_COMMAND"\n'
         f'SetEnv "HOME={made.home}" "PATH={path}"\n'
     )
@@ -114,6 +122,7 @@ def remote(line: Line | None = None) -> Iterator[Remote]:
         Path("/run/sshd").mkdir(exist_ok=True)
     log = (folder / "sshd.log").open("wb")
     server = subprocess.Popen([*far, SSHD, "-D", "-e", "-f", str(sshd_config)], stderr=log)
+    made.server = server.pid
     try:
         _wait_until(lambda: b"listening" in (folder / "sshd.log").read_bytes(), "sshd")
         yield made

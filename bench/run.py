@@ -18,9 +18,10 @@ from sidecar.demo.editor import Editor
 def measure(line: Line | None, name: str, rounds: int = 20) -> list[Figure]:
     """A one-line program, saved and run right behind the save; an interpreter's start is in it."""
     with remote(line) as box:
-        path = box.project / "hello.py"
+        project, _ = box.project("project")
+        path = project / "hello.py"
         path.write_text("print(0)\n")
-        editor = Editor(box.project, box.environ, box.prefix)
+        editor = Editor(project, box.environ)
         ours = []
         try:
             editor.open()
@@ -38,7 +39,7 @@ def measure(line: Line | None, name: str, rounds: int = 20) -> list[Figure]:
         finally:
             editor.close()
         with box.master() as ssh:
-            command = [*box.prefix, *ssh.split(), HOST, sys.executable, "project/hello.py"]
+            command = [*ssh.split(), HOST, sys.executable, "project/hello.py"]
             theirs = []
             for _ in range(rounds):
                 began = time.perf_counter()

@@ -1,0 +1,136 @@
+"""`python -m bench sync`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import sidecar
+from bench.line import Line, possible
+from bench.sync import aims, busy, chart, edits, idle, publish, table, whole
+from bench.sync.peers import missing
+from bench.sync.results import Report, Result, from_json, to_json
+from bench.sync.scene import Link, Scene, scene
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+LINES = {"lan": (0.0, 0.0), "20 ms": (10.0, 100.0), "80 ms": (40.0, 50.0)}
+"""Round trips, with one-way delay in ms and the rate in Mbit/s each way."""
+
+WORKLOADS: dict[str, tuple[Callable[[Scene], list[Result]], tuple[str, ...]]] = {
+    "save": (edits.save, tuple(LINES)),
+    "notebook": (edits.notebook, tuple(LINES)),
+    "large": (edits.large, tuple(LINES)),
+    "switch": (whole.switch, tuple(LINES)),
+    "nothing": (whole.nothing, tuple(LINES)),
+    "first": (whole.first, tuple(LINES)),
+    "busy": (busy.busy, tuple(LINES)),
+    "idle": (idle.idle, ("lan",)),
+}
+"""What is measured, and on which links."""
+
+ROUNDS, QUICK = 7, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench sync", description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("--links", default=",".join(LINES), help="some of: %(default)s")
+    parser.add_argument("--rounds", type=int, help=f"that count; default {ROUNDS}")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} rounds, short windows")
+    parser.add_argument("--from", dest="file", type=Path, help="show what this file holds")
+    parser.add_argument("--publish", action="store_true", help="bring README's part up to date")
+    options = parser.parse_args(arguments)
+    names, links = options.workloads or list(WORKLOADS), options.links.split(",")
+    if unknown := {*names} - {*WORKLOADS} | {*links} - {*LINES}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    if options.file:
+        report = from_json(options.file.read_text())
+    else:
+        count = options.rounds or (QUICK if options.quick else ROUNDS)
+        report = measure(names, links, count, options.quick)
+        RESULTS.mkdir(exist_ok=True)
+        name = f"sync-{report.when.replace(':', '')}"
+        (RESULTS / f"{name}.json").write_text(to_json(report))
+        (RESULTS / f"{name}.svg").write_text(chart.svg(report))
+        print(f"kept in {RESULTS / name}.json and .svg\n")
+    print(table.text(report))
+    print(aims.text(report))
+    for missed in report.left_out:
+        print(f"left out: {missed}")
+    if any("failed" in missed for missed in report.left_out):
+        return 1
+    if options.publish:
+        publish.publish(report)
+    return 0
+
+
+def measure(names: Sequence[str], links: Sequence[str], rounds: int, quick: bool) -> Report:
+    """All of it, said as it goes."""
+    machine, results, left_out = _machine(), [], []
+    print(", ".join(machine.values()), flush=True)
+    if not possible():
+        left_out.append("lines with a delay, and bytes on the wire: they need root and Linux")
+        links = ["loopback"]
+    for program in ("unison", "zstd", "sftp"):
+        if missing(program):
+            left_out.append(f"{program}: not installed")
+    for link in links:
+        for name in names:
+            workload, where = WORKLOADS[name]
+            if link not in where and possible():
+                continue
+            began = time.monotonic()
+            try:
+                found = _measured(workload, link, rounds, quick)
+            except Exception as error:  # the others are worth having
+                left_out.append(f"{name}, {link}: failed: {error}")
+                print(traceback.format_exc(), flush=True)
+                continue
+            print(f"{link}, {name}: {time.monotonic() - began:.0f} s", flush=True)
+            print(table.text(Report("", {}, found, [])), flush=True)
+            results += found
+    machine["load"] = f"load {os.getloadavg()[1]:.1f} at the end"
+    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Report(when, machine, results, left_out)
+
+
+def _measured(
+    workload: Callable[[Scene], list[Result]], link: str, rounds: int, quick: bool
+) -> list[Result]:
+    if link not in LINES:
+        with scene(Link(link, None), rounds, quick) as made:
+            return workload(made)
+    with Line(*LINES[link]) as line, scene(Link(link, line), rounds, quick) as made:
+        return workload(made)
+
+
+def _machine() -> dict[str, str]:
+    commit = _first_line("git", "rev-parse", "--short", "HEAD")
+    found = {
+        "sidecar": f"sidecar {sidecar.__version__} {commit}".strip(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": f"{os.cpu_count()} cores",
+        "python": f"Python {platform.python_version()}",
+        "ssh": _first_line("ssh", "-V").partition(",")[0],
+        "rsync": " ".join(_first_line("rsync", "--version").split()[:3]),
+        "unison": _first_line("unison", "-version"),
+        "zstd": _first_line("zstd", "-V").strip("* "),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _first_line(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    said = (done.stdout or done.stderr).strip()
+    return said.splitlines()[0] if said else ""
