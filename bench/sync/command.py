@@ -18,6 +18,7 @@ from bench.sync import aims, busy, chart, edits, idle, publish, table, whole
 from bench.sync.peers import missing
 from bench.sync.results import Report, Result, from_json, to_json
 from bench.sync.scene import Link, Scene, scene
+from sidecar.errors import SidecarError
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -37,6 +38,9 @@ WORKLOADS: dict[str, tuple[Callable[[Scene], list[Result]], tuple[str, ...]]] = 
 """What is measured, and on which links."""
 
 ROUNDS, QUICK = 7, 2
+
+FAILURES = (RuntimeError, OSError, SidecarError, subprocess.SubprocessError, StopIteration)
+"""What a workload ends with that did not bring everything over."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,7 +94,7 @@ def measure(names: Sequence[str], links: Sequence[str], rounds: int, quick: bool
             began = time.monotonic()
             try:
                 found = _measured(workload, link, rounds, quick)
-            except Exception as error:  # the others are worth having
+            except FAILURES as error:  # the others are worth having
                 left_out.append(f"{name}, {link}: failed: {error}")
                 print(traceback.format_exc(), flush=True)
                 continue
