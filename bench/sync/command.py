@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import subprocess
 import time
 import traceback
@@ -117,24 +118,28 @@ def _measured(
 
 
 def _machine() -> dict[str, str]:
-    commit = _first_line("git", "rev-parse", "--short", "HEAD")
+    commit = _said("git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD")
     found = {
         "sidecar": f"sidecar {sidecar.__version__} {commit}".strip(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": f"{os.cpu_count()} cores",
-        "python": f"Python {platform.python_version()}",
-        "ssh": _first_line("ssh", "-V").partition(",")[0],
-        "rsync": " ".join(_first_line("rsync", "--version").split()[:3]),
-        "unison": _first_line("unison", "-version"),
-        "zstd": _first_line("zstd", "-V").strip("* "),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": f"CPython {platform.python_version()}",
+        "openssh": _version("OpenSSH", "ssh", "-V"),
+        "rsync": _version("rsync", "rsync", "--version"),
+        "unison": _version("Unison", "unison", "-version"),
+        "zstd": _version("zstd", "zstd", "-V"),
     }
     return {name: value for name, value in found.items() if value}
 
 
-def _first_line(*command: str) -> str:
+def _version(name: str, *command: str) -> str:
+    found = re.search(r"\d+(\.\d+)+(p\d+)?", _said(*command))
+    return f"{name} {found[0]}" if found else ""
+
+
+def _said(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return ""
-    said = (done.stdout or done.stderr).strip()
-    return said.splitlines()[0] if said else ""
+    return (done.stdout or done.stderr).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.sync.results import Report, Result
+from bench.sync.results import OURS, Report, Result
 
 
 def text(report: Report) -> str:
@@ -31,21 +31,68 @@ def _cell(one: Result | None) -> str:
     return said
 
 
-def markdown(report: Report, workloads: list[str]) -> str:
-    """Medians, and the bytes of the slowest link beside them."""
+def markdown(report: Report) -> str:
+    """All that was timed for more than one: medians, and the bytes on the last link."""
     links = report.links()
-    last = links[-1]
-    head = ["", *links, f"bytes, {last}"]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for workload in workloads:
-        lines.append(f"| **{workload}** |" + " |" * (len(links) + 1))
+    head = ["", *links, f"on the wire, {links[-1]}"]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for workload in _compared(report):
+        lines.append(_row([f"**{workload}**"] + [""] * (len(links) + 1)))
         for peer in report.peers(workload):
             found = [report.find(workload, link, peer) for link in links]
-            cells = [amount(one.median, one.unit) if one else "" for one in found]
             wire = found[-1]
-            cells.append(size(wire.bytes) if wire and wire.bytes >= 0 else "")
-            lines.append(f"| {peer} | {' | '.join(cells)} |")
+            moved = size(wire.bytes) if wire and wire.bytes >= 0 else ""
+            lines.append(_row([peer, *map(_median, found), moved]))
     return "\n".join(lines)
+
+
+def beside_the_best(report: Report) -> str:
+    """For each workload ours, and whichever other was the fastest on that link."""
+    links = report.links()
+    lines = [_row(["", *links]), _row(["---"] * (len(links) + 1))]
+    for workload in _compared(report):
+        cells = []
+        for link in links:
+            ours = report.find(workload, link, OURS)
+            others = [
+                one
+                for peer in report.peers(workload)
+                if not peer.startswith(OURS) and (one := report.find(workload, link, peer))
+            ]
+            best = min(others, key=lambda one: one.median, default=None)
+            other = f"; {best.peer} {_median(best)}" if best else ""
+            cells.append(f"**{_median(ours)}**{other}" if ours else "")
+        lines.append(_row([workload, *cells]))
+    return "\n".join(lines)
+
+
+def ours_alone(report: Report) -> str:
+    """What has no peer: busy lines, and what runs while nothing happens."""
+    links = report.links()
+    lines = [_row(["sidecar alone", *links]), _row(["---"] * (len(links) + 1))]
+    for workload in report.workloads():
+        if workload not in _compared(report):
+            found = [report.find(workload, link, OURS) for link in links]
+            lines.append(_row([workload, *map(_spread, found)]))
+    return "\n".join(lines)
+
+
+def _compared(report: Report) -> list[str]:
+    return [name for name in report.workloads() if len(report.peers(name)) > 1]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _median(one: Result | None) -> str:
+    return amount(one.median, one.unit) if one else ""
+
+
+def _spread(one: Result | None) -> str:
+    if one is None or len(one.samples) == 1:
+        return _median(one)
+    return f"{_median(one)}, p95 {amount(one.p95, one.unit)}"
 
 
 def amount(value: float, unit: str) -> str:
