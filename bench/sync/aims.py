@@ -88,7 +88,7 @@ def _on(report: Report, link: str) -> Iterator[Verdict]:
         )
         yield from at_most("notebook: one way + 40 ms", median(edits.NOTEBOOK), ONE_WAY[link] + 40)
     delayed = link in DELAYED
-    put = median(edits.SAVE, "sftp put, live")
+    put = median(edits.SAVE, "live sftp put")
     yield from at_most(
         "save: against a live sftp put", median(edits.SAVE), times(0.25 if delayed else 1, put)
     )
@@ -121,9 +121,9 @@ def _on(report: Report, link: str) -> Iterator[Verdict]:
         times(1 / 3 if link == "80 ms" else 1, median(whole.NOTHING, "rsync")),
     )
     yield from at_most(
-        "nothing changed, after a cut: against rsync, cold",
+        "nothing changed, after a cut: against cold rsync",
         median(whole.AGAIN),
-        times(1 / 3 if link == "80 ms" else 1, median(whole.AGAIN, "rsync, cold")),
+        times(1 / 3 if link == "80 ms" else 1, median(whole.AGAIN, "cold rsync")),
     )
     first = best(median, whole.FIRST, "rsync -z", "tar | zstd")
     yield from at_most(

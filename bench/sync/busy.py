@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from bench.sync import trees
 from bench.sync.ours import Sidecar
@@ -19,11 +18,22 @@ from bench.sync.scene import Scene, arrival, looks, seeded
 
 IDLE = "save, idle line"
 UPLOAD = "save, 1 GB goes up"
-PRINTING = "save, a job prints without an end"
+PRINTING = "save, a job prints 13 MB/s"
 RATE_ALONE = "upload alone"
 RATE_TOGETHER = "upload with saves"
 
 SIZE = 1_000_000_000
+
+PRINTER = "printer.py"
+PRINTS = """
+import os, time
+end = __file__.replace("printer.py", "printer.end")
+began = time.monotonic()
+while not os.path.exists(end) and time.monotonic() - began < 120:
+    os.write(1, b"x" * 65535 + b"\\n")
+    time.sleep(0.005)
+"""
+"""13 MB/s, twice what the line at 80 ms carries, until it is told to end."""
 
 PAUSE = 0.1
 """Seconds between two saves."""
@@ -37,7 +47,7 @@ def busy(scene: Scene) -> list[Result]:
     count = scene.rounds * 8
     _saves(scene.ours, copy, choice, 3)
     results = [_result(scene, IDLE, _saves(scene.ours, copy, choice, count))]
-    with _printing(scene, copy.here):
+    with _printing(scene, copy):
         results.append(_result(scene, PRINTING, _saves(scene.ours, copy, choice, count)))
     if scene.box.line is not None and scene.box.line.delay_ms:
         results += _while_uploading(scene, copy, choice, count)
@@ -77,12 +87,14 @@ def _until_it_flows(scene: Scene) -> None:
 
 
 @contextlib.contextmanager
-def _printing(scene: Scene, project: Path) -> Iterator[None]:
-    """A job that fills its pipe, seen from a shell."""
-    command = [sys.executable, "-m", "sidecar", "run", "yes"]
-    job = subprocess.Popen(
+def _printing(scene: Scene, copy: Copy) -> Iterator[None]:
+    """A job whose output fills the line, followed from a shell. It ends by itself: what a program
+    has printed is shown to the end, and this one is ahead of the line."""
+    (copy.here / PRINTER).write_text(PRINTS)
+    command = [sys.executable, "-m", "sidecar", "run", PRINTER]
+    shell = subprocess.Popen(
         command,
-        cwd=project,
+        cwd=copy.here,
         env=scene.box.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -90,20 +102,23 @@ def _printing(scene: Scene, project: Path) -> Iterator[None]:
     )
     drain = None
     try:
-        assert job.stdout is not None
+        assert shell.stdout is not None
         seen = b""
-        while b"y\ny\ny\n" not in seen:
-            more = job.stdout.read(1 << 12)
+        while b"x" * 1000 not in seen:
+            more = shell.stdout.read(1 << 12)
             if not more:
                 raise RuntimeError(f"the job does not print: {seen.decode(errors='replace')}")
-            seen = seen[-10:] + more
-        drain = subprocess.Popen(["cat"], stdin=job.stdout, stdout=subprocess.DEVNULL)
+            seen = seen[-2000:] + more
+        drain = subprocess.Popen(["cat"], stdin=shell.stdout, stdout=subprocess.DEVNULL)
         yield
+        if shell.poll() is not None:
+            raise RuntimeError("the job ended before the saves did")
     finally:
-        job.terminate()
-        job.wait(20)
+        (copy.there / PRINTER).with_suffix(".end").touch()
+        shell.kill()
+        shell.wait()
         if drain is not None:
-            drain.wait(20)
+            drain.wait()
 
 
 def _saves(peer: Sidecar, copy: Copy, choice: random.Random, count: int) -> list[float]:

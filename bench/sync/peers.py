@@ -77,7 +77,7 @@ class Rsync(Program):
         self, environ: Mapping[str, str], ssh: str, *, compress: bool, cold: bool = False
     ) -> None:
         super().__init__(environ)
-        self.name = f"rsync{' -z' if compress else ''}{', cold' if cold else ''}"
+        self.name = f"{'cold ' if cold else ''}rsync{' -z' if compress else ''}"
         self._options = ["-az" if compress else "-a", "-e", ssh]
 
     def command(self, copy: Copy, path: str) -> list[str]:
@@ -132,7 +132,7 @@ class Sftp(Peer):
     """Whole files, put into a session of OpenSSH's sftp that stays open: what editors do that save
     over SFTP. The file there is truncated and written, so a reader may see a part of it."""
 
-    name = "sftp put, live"
+    name = "live sftp put"
 
     _DONE = "Remote working directory"
 

@@ -69,7 +69,7 @@ def _of_what(report: Report) -> str:
     )
     rounds = max((len(one.samples) for one in report.results), default=0)
     return (
-        f"Medians of one run of {report.when[:10]}, up to {rounds} rounds ({machine}). A real sshd "
+        f"Medians of one run ({report.when[:10]}, up to {rounds} rounds; {machine}). A real sshd "
         "at the far end of a line: bare (lan, 0.06 ms there and back), 20 ms at 100 Mbit/s, 80 ms "
         "at 50 Mbit/s. Connections were up before, but where it says cold or cut."
     )

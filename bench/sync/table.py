@@ -60,7 +60,7 @@ def beside_the_best(report: Report) -> str:
                 if not peer.startswith(OURS) and (one := report.find(workload, link, peer))
             ]
             best = min(others, key=lambda one: one.median, default=None)
-            other = f"; {best.peer} {_median(best)}" if best else ""
+            other = f" ({best.peer} {_median(best)})" if best else ""
             cells.append(f"**{_median(ours)}**{other}" if ours else "")
         lines.append(_row([workload, *cells]))
     return "\n".join(lines)

@@ -136,7 +136,8 @@ def reconcile(
         mode: PUSH or MIRROR.
         prefer: LOCAL, REMOTE or "" (ask), for all paths or for each by a mapping.
     """
-    return _Planner(base or {}, local, remote, mode, prefer).plan(paths)
+    # Not `base or {}`: whether a tree seen through an overlay is empty takes a walk through it.
+    return _Planner({} if base is None else base, local, remote, mode, prefer).plan(paths)
 
 
 class _Planner:

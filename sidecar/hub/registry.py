@@ -111,9 +111,11 @@ class Registry:
     def of_path(self, path: str) -> list[Session]:
         """The open sessions of the project that owns this absolute path."""
         project = find_project(Path(path))
-        if project is None:
-            return []
-        return [one for one in self._sessions.values() if one.root == project.root]
+        return self.of_root(str(project.root)) if project else []
+
+    def of_root(self, root: str) -> list[Session]:
+        """The open sessions of the project with this root, a real path."""
+        return [one for one in self._sessions.values() if str(one.root) == root]
 
     def leave(self, client: Client) -> None:
         """The client has gone, and with it what it held."""

@@ -71,6 +71,12 @@ class Service:
             for session in self._registry.of_path(folder):
                 session.engine.saved(some)
 
+    def saved_in(self, root: str, path: str) -> None:
+        """As `saved`, for one file whose project is known (`root_of`; "" is none): to look for it
+        takes longer than all else that is done until the save is queued."""
+        for session in self._registry.of_root(root):
+            session.engine.saved([path])
+
     @staticmethod
     def root_of(path: str) -> str:
         """The root of the project that owns `path`, "" where there is none."""

@@ -131,7 +131,7 @@ class Connection:
 
     def _take(self, message: dict[str, Any]) -> bool:
         """A message that is none of ours goes to pygls, but for `exit`, at which pygls would end
-        the process."""
+        the process, and for saves, of which it keeps nothing and takes 0.2 ms to say so."""
         method = message.get("method")
         if method == "exit":
             self.exit_status = 0 if self._shut_down else 1
@@ -139,6 +139,9 @@ class Connection:
             return True
         if method == "shutdown":
             self._shut_down = True
+        if method == types.TEXT_DOCUMENT_DID_SAVE and (path := _saved_path(message)):
+            self._save(path)
+            return True
         try:
             parsed = self.pygls.protocol.structure_message(message)
             self.pygls.protocol.handle_message(parsed)
@@ -212,11 +215,15 @@ class Connection:
 
     def _saved(self, params: types.DidSaveTextDocumentParams) -> None:
         if path := _local(params.text_document.uri):
-            self.client.unsaved.discard(path)
-            if os.path.basename(path) in CONFIGURATION:
-                self._seen.discard(self.service.root_of(path))
-            self._see(path)
-            self.service.saved(self.client, [path])
+            self._save(path)
+
+    def _save(self, path: str) -> None:
+        self.client.unsaved.discard(path)
+        root = self.service.root_of(path)
+        if os.path.basename(path) in CONFIGURATION:
+            self._seen.discard(root)
+        self._see(path, root)
+        self.service.saved_in(root, path)
 
     def _closed(self, params: types.DidCloseTextDocumentParams) -> None:
         self.client.unsaved.discard(_local(params.text_document.uri))
@@ -244,9 +251,14 @@ class Connection:
 
     # --- helpers of the above ----------------------------------------------------------------
 
-    def _see(self, path: str) -> None:
-        """Opens the project that owns `path`, if there is one, without asking anybody anything."""
-        root = self.service.root_of(path)
+    def _see(self, path: str, root: str | None = None) -> None:
+        """Opens the project that owns `path`, if there is one, without asking anybody anything.
+
+        Args:
+            root: that project's, where it is known; "" is none.
+        """
+        if root is None:
+            root = self.service.root_of(path)
         if root and root not in self._seen:
             self._seen.add(root)
             self._spawn(in_nobodys_name(self._open(path), name=f"open {root}"))
@@ -275,6 +287,16 @@ class Connection:
 def _function(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """pygls sets attributes on what it registers, which bound methods refuse."""
     return lambda params: handler(params)
+
+
+def _saved_path(message: dict[str, Any]) -> str:
+    """The file that a `textDocument/didSave` names; "" where it is no file of this machine, or the
+    message is malformed, which pygls says better."""
+    try:
+        path = _local(message["params"]["textDocument"]["uri"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return ""
+    return "" if "\0" in path else path
 
 
 def _local(uri: str) -> str:

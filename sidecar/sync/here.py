@@ -63,12 +63,17 @@ class Here:
     def relative(self, absolute: str) -> str:
         """The path in the root, or "" where it is not in it. Editors may spell the root's parents
         in another way than its real path; the last component may be a link of the project's."""
-        folder, name = os.path.split(absolute)
-        for spelling in (absolute, os.path.join(os.path.realpath(folder), name)):
-            relative = os.path.relpath(spelling, self.root)
-            if relative != os.curdir and relative.split(os.sep, 1)[0] != os.pardir:
-                return relative.replace(os.sep, "/")
-        return ""
+        relative = self._below(absolute)
+        if not relative:
+            folder, name = os.path.split(absolute)
+            relative = self._below(os.path.join(os.path.realpath(folder), name))
+        return relative
+
+    def _below(self, absolute: str) -> str:
+        relative = os.path.relpath(absolute, self.root)
+        if relative == os.curdir or relative.split(os.sep, 1)[0] == os.pardir:
+            return ""
+        return relative.replace(os.sep, "/")
 
     def widened(
         self, paths: Iterable[str], agreed: Mapping[str, Node], limit: Callable[[str], bool]

@@ -24,9 +24,9 @@ REPORT = Report(
         result(edits.SAVE, "80 ms", "rsync", [457, 460, 455], moved=5000),
         result(edits.SAVE, "80 ms", "sidecar", [45, 44, 46], moved=6000),
         result(edits.SAVE, "80 ms", NOT_TOLD, [57, 56, 58], moved=6000),
-        result(edits.SAVE, "80 ms", "sftp put, live", [207], moved=14_000),
+        result(edits.SAVE, "80 ms", "live sftp put", [207], moved=14_000),
         result(edits.SAVE, "lan", "sidecar", [3.5, 3.6, 30]),
-        result(edits.SAVE, "lan", "sftp put, live", [3.0]),
+        result(edits.SAVE, "lan", "live sftp put", [3.0]),
         result(whole.SWITCH, "80 ms", "sidecar", [900]),
         result(whole.SWITCH, "80 ms", "rsync -z", [930]),
         result(idle.HUB_MEMORY, "lan", "sidecar", [140], unit="MB"),
@@ -55,7 +55,7 @@ def test_a_report_of_another_version_is_refused() -> None:
 
 def test_links_and_peers_stand_in_their_order() -> None:
     assert REPORT.links() == ["lan", "80 ms"]
-    assert REPORT.peers(edits.SAVE) == ["sidecar", NOT_TOLD, "rsync", "sftp put, live"]
+    assert REPORT.peers(edits.SAVE) == ["sidecar", NOT_TOLD, "rsync", "live sftp put"]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_the_text_table_has_every_figure() -> None:
 
 def test_the_short_table_sets_the_fastest_other_beside_ours() -> None:
     lines = table.beside_the_best(REPORT).splitlines()
-    assert f"| {edits.SAVE} | **3.60 ms**; sftp put, live 3.00 ms |" in lines[2]
-    assert "**45.0 ms**; sftp put, live 207 ms" in lines[2]
+    assert f"| {edits.SAVE} | **3.60 ms** (live sftp put 3.00 ms) |" in lines[2]
+    assert "**45.0 ms** (live sftp put 207 ms)" in lines[2]
     assert not any(idle.HUB_MEMORY in line for line in lines)
     assert idle.HUB_MEMORY in table.ours_alone(REPORT)
 
