@@ -46,19 +46,22 @@ class Problem(Message, frozen=True, kw_only=True):
 
 class SyncParams(Place, frozen=True, kw_only=True):
     """`prefer` decides first contact and conflicts in this one sync; "" asks. `take_over`: the
-    folder there, which another sidecar keeps in step by now, is ours again."""
+    folder there, which another sidecar keeps in step by now, is ours again. `yes`: what is more
+    than `ask_above` may be sent."""
 
     prefer: Literal["", "local", "remote", "newer"] = ""
     dry_run: bool = False
     paths: list[str] = []
     take_over: bool = False
+    yes: bool = False
 
 
 class PathNote(Message, frozen=True, kw_only=True):
     """A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
     "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
-    back), "held" (one of very many removals, waits for a word), "refused" (the remote could not
-    take it), "unreadable" (it could not be read here), "skipped" (never sent)."""
+    back), "held" (one of very many removals, waits for a word), "waiting" (more than
+    `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
+    not be read here), "skipped" (never sent)."""
 
     path: str
     kind: str

@@ -29,6 +29,7 @@ def sync(options: argparse.Namespace) -> int:
                     prefer=options.prefer,
                     dry_run=options.dry_run,
                     take_over=options.take_over,
+                    yes=options.yes,
                     paths=[os.path.abspath(path) for path in options.paths],
                 ),
                 api.SyncResult,
@@ -38,7 +39,9 @@ def sync(options: argparse.Namespace) -> int:
         _print(result, options)
         if options.watch:
             _follow(hub)
-    needing = [note for note in result.notes if note.kind in ("conflict", "refused", "held")]
+    needing = [
+        note for note in result.notes if note.kind in ("conflict", "refused", "held", "waiting")
+    ]
     return 1 if needing and not options.dry_run else 0
 
 

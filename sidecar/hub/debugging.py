@@ -16,7 +16,9 @@ from sidecar.hub.sessions import Session
 
 log = logging.getLogger(__name__)
 
-STANDS_IN_THE_WAY = frozenset({"conflict", "refused", "held", "newer-there", "deleted-there"})
+STANDS_IN_THE_WAY = frozenset(
+    {"conflict", "refused", "held", "waiting", "newer-there", "deleted-there"}
+)
 """Kinds of notes that mean: what would run there is not what is here."""
 
 

@@ -205,7 +205,7 @@ class Session:
         Raises:
             SidecarError: as `ready`, or the connection went away meanwhile.
         """
-        terms = Terms(params.prefer, params.take_over)
+        terms = Terms(params.prefer, params.take_over, params.yes)
         if params.dry_run and self._attached is None:
             agent = await self.connected()
             number = self._unused_root(agent)
@@ -215,7 +215,7 @@ class Session:
             )
         _, took = await self._brought_together(terms)
         return took or await self.engine.sync(
-            only=params.paths, prefer=params.prefer, dry_run=params.dry_run
+            only=params.paths, prefer=params.prefer, dry_run=params.dry_run, yes=params.yes
         )
 
     async def connected(self, *, unasked: bool = False) -> AgentConnection:
@@ -391,6 +391,9 @@ class Session:
             return "connecting", "comparing both sides", ""
         if engine.queued:
             return "syncing", f"{engine.queued} to send", ""
+        if engine.waiting:
+            fix = "run `sidecar sync` to be asked; `--yes` sends, `--prefer local` removes there"
+            return "question", f"waits for your word: {engine.waiting}", fix
         if engine.conflicts:
             return "ready", _counted(engine.conflicts, "conflict"), "run `sidecar conflicts`"
         if engine.unwatched:

@@ -24,14 +24,15 @@ from sidecar.config import model
 from sidecar.core import messages, reconcile
 from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.errors import Disconnected, SidecarError
-from sidecar.questions import Person
+from sidecar.questions import Choice, Person
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync import guards
+from sidecar.sync.allowance import Allowance
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Base
 from sidecar.sync.bond import Bond
 from sidecar.sync.change import Change
-from sidecar.sync.first_contact import Prefer
+from sidecar.sync.first_contact import NOT_NOW, Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.landing import LocalLanding
@@ -66,6 +67,10 @@ REMEDIES = {
 }
 OTHER_REMEDY = "nothing was changed there; `sidecar sync` tries again"
 """What next, by the code of a refusal that looking again does not settle."""
+
+SEND = "Send them"
+REMOVE = "Remove them there (to the trash)"
+"""Answers to what waits for a word."""
 
 PATIENCE = 5
 """Times in a row that a path is looked at again before the refusal is shown; and rounds of those
@@ -147,6 +152,7 @@ class SyncEngine:
             synced=self._say_synced,
             changed=lambda: self._on_change(),
             removals=Removals(store / "removals.json", root),
+            allowance=Allowance(settings.ask_above),
         )
         self._notes, self._saves = self._shared.notes, self._shared.saves
         self._refusals = self._shared.refusals
@@ -175,6 +181,14 @@ class SyncEngine:
     def notes(self) -> list[api.PathNote]:
         """What needs a person, or should be known, by path."""
         return [*self._notes.all, *self._here.problems]
+
+    @property
+    def waiting(self) -> str:
+        """What waits for a word of the person, in words; "" for nothing."""
+        held = len(self._shared.removals.held)
+        much = self._shared.allowance.described()
+        parts = [f"{held} removals"] if held else []
+        return " and ".join([*parts, much] if much else parts)
 
     @property
     def conflicts(self) -> int:
@@ -280,6 +294,7 @@ class SyncEngine:
                     there, self._touch, self._try_again, self._refuse_an_emptied_side, self._failed
                 )
         async with self._noticing_a_loss():
+            await self._ask_about_what_waits(yes=terms.yes)
             await self._settle()
             pusher, _ = self._connected()
         return self._result(pusher, 0, 0, removed, 0, began)
@@ -483,6 +498,7 @@ class SyncEngine:
     def _on_agreed(self, change: Change) -> None:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._refusals.pop(change.path, None)
+        self._shared.allowance.arrived(change.path)
         if self._there is not None and self._there.answered(change.path):
             self._touch(change.path)
         self._say_synced(change.path, change.bytes_sent)
@@ -535,7 +551,12 @@ class SyncEngine:
     # --- asked for
 
     async def sync(
-        self, *, only: Iterable[str] = (), prefer: Prefer = "", dry_run: bool = False
+        self,
+        *,
+        only: Iterable[str] = (),
+        prefer: Prefer = "",
+        dry_run: bool = False,
+        yes: bool = False,
     ) -> api.SyncResult:
         """Looks at everything on both sides, and returns when all that can be is the same.
 
@@ -543,6 +564,7 @@ class SyncEngine:
             only: absolute paths to which `prefer` is limited; none: all.
             prefer: decides where both sides changed, and what is newer there.
             dry_run: only say what would be done.
+            yes: send what else would wait for a word since it is much.
         """
         began = time.monotonic()
         plan: list[str] = []
@@ -569,6 +591,7 @@ class SyncEngine:
                     await self._bring(chosen, prefer)
         if not dry_run:
             async with self._noticing_a_loss():
+                await self._ask_about_what_waits(yes=yes)
                 await self._settle()
         return self._result(pusher, seq, sent, removed, taken, began, plan)
 
@@ -608,6 +631,30 @@ class SyncEngine:
                     return
                 async with self._taken() as dirty:
                     await self._bring(dirty)
+
+    async def _ask_about_what_waits(self, *, yes: bool) -> None:
+        """What is unusually much, or an unusual number of removals. Small saves go on meanwhile,
+        so no step is under way. Nobody to ask: it goes on waiting."""
+        allowance, removals = self._shared.allowance, self._shared.removals
+        if allowance.waiting:
+            question = f"{self.host} would get {allowance.described()}"
+            if yes or await self._is_answered(question, SEND, "sidecar sync --yes"):
+                self._touch_all(allowance.allow())
+        if removals.held:
+            count = len(removals.held)
+            question = f"{count} files were deleted here at once; {self.host} still has them"
+            if await self._is_answered(question, REMOVE, "sidecar sync --prefer local"):
+                waiting = list(removals.held)
+                removals.may_be_made(waiting)
+                removals.asked_for(waiting)
+                self._touch_all(waiting)
+
+    async def _is_answered(self, question: str, answer: str, fix: str) -> bool:
+        return await self._person.choose(Choice(question, (answer, NOT_NOW), fix)) == answer
+
+    def _touch_all(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._touch(path)
 
     async def barrier(self, *, as_is: bool = False) -> Barrier:
         """Sends every change that was made before this call, and says what a run must find there.

@@ -32,10 +32,12 @@ EMPTIED = {
 
 class Terms(NamedTuple):
     """What somebody said beforehand. `prefer`: what wins where both sides differ, "" to be asked;
-    `take_over`: a folder that another one keeps in step by now is ours again."""
+    `take_over`: a folder that another one keeps in step by now is ours again; `yes`: send what
+    would wait for a word since it is much."""
 
     prefer: Prefer = ""
     take_over: bool = False
+    yes: bool = False
 
 
 NOTHING_SAID = Terms()

@@ -9,7 +9,7 @@ from sidecar import api
 WHOLE = "."
 """The path of a note that concerns the project as a whole."""
 
-UNSENT = ("refused", "conflict", "held", "unreadable")
+UNSENT = ("refused", "conflict", "held", "waiting", "unreadable")
 """Kinds that mean: something here is not there, so a run would see other code."""
 
 

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
 from sidecar.core.tree import ancestors
@@ -43,6 +43,7 @@ class Removals:
     def __init__(self, path: Path, root: Path) -> None:
         self._path, self._root = path, root
         self._seen: deque[float] = deque()
+        self._meant: set[str] = set()
         self.held: set[str] = _read(path)
         """Those that wait."""
         self.undecided = False
@@ -61,6 +62,9 @@ class Removals:
         waiting = self.held.intersection(removed)
         above = {folder for path in self.held for folder in ancestors(path)}
         waiting.update(above.intersection(removed))  # they would not be empty
+        meant = self._meant.intersection(removed)
+        self._meant -= meant
+        removed = [path for path in removed if path not in meant]
         new = [path for path in removed if path not in waiting]
         while self._seen and self._seen[0] < now - AT_ONCE:
             self._seen.popleft()
@@ -89,6 +93,10 @@ class Removals:
     def may_be_made(self, paths: Collection[str]) -> None:
         """The person said so."""
         self._keep(self.held.difference(paths))
+
+    def asked_for(self, paths: Iterable[str]) -> None:
+        """The person said yes to these: they are not asked about again when they are made next."""
+        self._meant = set(paths)
 
     def looked_at(
         self, here: Mapping[str, object], removed: Container[str], agreed: Container[str]

@@ -31,6 +31,10 @@ class Saves:
         self._saved_at.setdefault(path, time.monotonic())
         self._whole.add(path)
 
+    def __contains__(self, path: object) -> bool:
+        """Whether an editor saved it, and waits for it to be there."""
+        return path in self._saved_at
+
     def looked_at(self, paths: Set[str]) -> set[str]:
         """A step has seen these paths. Returns those of them that an editor waits for."""
         self._whole -= paths

@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 
 from sidecar.core import paths, reconcile, tree
-from sidecar.core.identity import DIRECTORY, SYMLINK, Identity
+from sidecar.core.amount import size
+from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
 from sidecar.errors import Disconnected
 from sidecar.sync import bond, guards
+from sidecar.sync.allowance import Allowance
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
 from sidecar.sync.content import Content
@@ -68,6 +70,7 @@ class Project:
     synced: Callable[[str], None]
     changed: Callable[[], None]
     removals: Removals
+    allowance: Allowance
     folder: bond.Here | None = None
     notes: Notes = dataclasses.field(default_factory=Notes)
     saves: Saves = dataclasses.field(default_factory=Saves)
@@ -211,22 +214,54 @@ class Step:
     async def _guarded(
         self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
     ) -> Sequence[reconcile.Action]:
-        """Holds back an unusual number of removals; all else goes on."""
+        """Holds back what is to be asked about first; all else goes on."""
+        waiting = await self._removals_that_wait(actions, here)
+        waiting |= self._pushes_that_wait(actions, here)
+        return [action for action in actions if action.path not in waiting]
+
+    def _pushes_that_wait(
+        self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
+    ) -> set[str]:
+        """More than may go up without a question."""
+        allowance = self._project.allowance
+        moves = {
+            action.path: self._moved(action.path, read)
+            for action in actions
+            if isinstance(action, reconcile.Push) and (read := here.get(action.path)) is not None
+        }
+        allowance.looked_at(here.keys(), moves)
+        if not moves:
+            return set()
+        waiting = allowance.that_must_wait(moves, time.monotonic(), self._saves)
+        for path in waiting:
+            self._notes.say(path, "waiting", f"{size(moves[path])}; `sidecar sync --yes` sends it")
+        return waiting
+
+    def _moved(self, path: str, read: Content) -> int:
+        """About how many bytes go over the line."""
+        agreed = self._base.entries.get(path)
+        before = agreed.remote.size if agreed and agreed.node.kind == FILE else 0
+        return max(0, read.identity.size - before)
+
+    async def _removals_that_wait(
+        self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
+    ) -> set[str]:
+        """An unusual number of them."""
         removals, agreed = self._project.removals, self._base.entries
         removed = {action.path for action in actions if isinstance(action, reconcile.Remove)}
         removals.looked_at(here, removed, agreed)
         if self._prefer == "local":
             removals.may_be_made(removed)
-            return actions
+            return set()
         if not removed:
-            return actions
+            return set()
         waiting = await removals.that_must_wait(removed, agreed, time.monotonic())
         if removals.undecided:
             loop = asyncio.get_running_loop()
             loop.call_later(GIT_IS_AT_WORK, _touch_all, self._project.touch, waiting)
         for path in waiting:
             self._notes.say(path, "held", removals.why(path))
-        return [action for action in actions if action.path not in waiting]
+        return waiting
 
     # --- acting
 

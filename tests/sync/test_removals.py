@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import RunError
+from sidecar.sync.engine import REMOVE
 from sidecar.sync.removals import AT_ONCE, MANY, Removals
 from tests.servers.programs import need_program
 from tests.sync.sides import Sides
@@ -213,3 +214,14 @@ async def test_a_lock_that_git_left_behind_is_not_waited_for(sides: Sides) -> No
     shutil.rmtree(sides.here / "pkg")
     await sides.engine.sync()
     assert len(sides.engine._shared.removals.held) == 81
+
+
+async def test_the_person_is_asked_and_may_say_yes(sides: Sides) -> None:
+    await many(sides)
+    shutil.rmtree(sides.here / "pkg")
+    sides.person.answer = REMOVE
+    await sides.engine.sync()
+    (asked,) = sides.person.asked
+    assert "81 files were deleted here at once" in str(asked)
+    assert sides.tree_there() == {"main.py": b"main\n"}
+    assert sides.notes() == {}
