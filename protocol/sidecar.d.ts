@@ -189,8 +189,9 @@ export interface Output {
 /**
  * A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
  * "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
- * back), "held" (one of very many removals, waits for a word), "refused" (the remote could not
- * take it), "unreadable" (it could not be read here), "skipped" (never sent).
+ * back), "held" (one of very many removals, waits for a word), "waiting" (more than
+ * `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
+ * not be read here), "skipped" (never sent).
  */
 export interface PathNote {
   path: string;
@@ -289,7 +290,8 @@ export interface StatusResult {
 
 /**
  * `prefer` decides first contact and conflicts in this one sync; "" asks. `takeOver`: the
- * folder there, which another sidecar keeps in step by now, is ours again.
+ * folder there, which another sidecar keeps in step by now, is ours again. `yes`: what is more
+ * than `ask_above` may be sent.
  */
 export interface SyncParams {
   project?: string;
@@ -298,6 +300,7 @@ export interface SyncParams {
   dryRun?: boolean;
   paths?: string[];
   takeOver?: boolean;
+  yes?: boolean;
 }
 
 /**
