@@ -1,97 +1,107 @@
 """*Base*: what both sides last agreed on, path by path, kept over restarts and crashes.
 
-One file, append-only: a header, then a line per record, each behind its CRC-32. It is written
-before it is needed (an intent goes in before its change goes out) and compacted when most of it is
-history. What a crash may leave is a torn last line, which is cut off. Anything else that cannot be
-read (damage, a newer version) sets the file aside, and the folder is met as for the first time:
-everything is compared, nothing is overwritten. Losing base costs time, never content.
+One file: a header, the entries folder by folder (the *snapshot*), then a line per record (the
+*journal*), all behind checksums. The journal is written before it is needed: an intent goes in
+before its change goes out. When it has grown large the file is made anew in a thread, and renamed
+when it is whole. What a crash may leave is a torn last line, which is cut off. Anything else that
+cannot be read (damage, a newer version) sets the file aside, and the folder is met as for the
+first time: everything is compared, nothing is overwritten. Losing base costs time, never content.
 
 Three kinds of records tell of a path: *agreed* (with the identities that both sides had then),
 *dropped*, and *intended*: content that we were about to send. After a crash, content found on the
 remote that was once intended is an older version of ours, not somebody's edit.
+
+Measured on one busy core: 200,000 entries, 23 MB, are read in 0.2 s and written in 0.15.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from sidecar.core import identity, paths
-from sidecar.core.identity import Entry, Identity, SetDigest, entry_number, short
+from sidecar.core.identity import Entry, Identity, entry_number, hex_of, short
 from sidecar.core.tree import Node
+from sidecar.sync import agreed as packing
+from sidecar.sync.agreed import REMOTE, Agreed, AgreedTree, Nodes
+from sidecar.sync.snapshot import Damaged, read_folder, write_folder
 
-VERSION = 1
+__all__ = ["Agreed", "Base"]
+
+VERSION = 2
+"""Of the file. Version 1 had no snapshot, and is read too."""
+
+_WHOLE = ["whole"]
+"""Stands behind the snapshot, which was written before the file got its name."""
 
 COMPACT_ABOVE = 4096
-"""Records of history that are tolerated before a file is rewritten (then: as many as there are
-entries). 20,000 entries are rewritten in 0.2 s, so it should be rare."""
-
-
-class Agreed(NamedTuple):
-    """A path's content, and the identities that it had here and there when both sides agreed.
-    `local` None: agreed, but not seen here since (the next look compares content)."""
-
-    node: Node
-    local: Identity | None
-    remote: Identity
+"""Records of history that are tolerated before a file is made anew (then: as many as there are
+entries)."""
 
 
 class Base:
-    """The agreed tree of one project on one host. Not shared between threads."""
+    """The agreed tree of one project on one host. One thread changes it.
+
+    Opening it is blocking, as the module says. Writing raises OSError where the disk takes no
+    more, and ValueError after `close`.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens the file, or starts a new one.
 
         Args:
-            path: the journal; its folder must exist. `problem` says what was wrong with an
-                earlier file, which then lies beside it as `NAME.set-aside`.
+            path: the file; its folder must exist. `problem` says what was wrong with an earlier
+                one, which then lies beside it as `NAME.set-aside`.
         """
         self._path = path
-        self._entries: dict[str, Agreed] = {}
+        self._entries = AgreedTree()
         self._intents: dict[str, set[str]] = {}
-        self._digest: SetDigest | None = None
+        self._total: int | None = None
         self._history = 0
+        self._anew: _Anew | None = None
         self.marker = self.folder = ""
         self.problem = ""
         clean = False
         try:
-            clean = self._load(path.read_bytes())
+            with path.open("rb") as file:
+                clean = self._load(file)
         except FileNotFoundError:
             pass
         except _Unreadable as error:
             self.problem = str(error)
-            self._entries.clear()
-            self._intents.clear()
+            self._forget_all()
             self.marker = self.folder = ""
             os.replace(path, path.with_name(path.name + ".set-aside"))
-        self._file = _appending(path) if clean else self._rewritten()
+        self._file = _appending(path) if clean else self._written_anew()
 
     # --- reading
 
     @property
-    def entries(self) -> Mapping[str, Agreed]:
+    def entries(self) -> AgreedTree:
         return self._entries
 
     def nodes(self) -> Mapping[str, Node]:
         """The agreed tree as `reconcile` takes it; a live view."""
-        return _Nodes(self._entries)
+        return Nodes(self._entries)
 
     def remote_entries(self) -> Iterator[Entry]:
         """What the agent reported of each path: the managed set."""
-        return ((path, agreed.remote) for path, agreed in self._entries.items())
+        for path, packed in self._entries.all_packed():
+            yield path, identity.from_bytes(packed[REMOTE : REMOTE + identity.PACKED_SIZE])
 
     def remote_digest(self) -> str:
         """The identity digest of the managed set (identity.digest), kept while it changes: only
-        the first call looks at all entries."""
-        if self._digest is None:
-            self._digest = SetDigest()
-            for path, remote in self.remote_entries():
-                self._digest.add(path, remote)
-        return self._digest.hexdigest()
+        the first call after an old file was read looks at all entries."""
+        if self._total is None:
+            self._total = sum(_number(*entry) for entry in self._entries.all_packed())
+        return hex_of(self._total)
 
     def parting_from(self, folders: Mapping[str, int]) -> tuple[list[Entry], list[str]]:
         """Where the managed set is another one than a peer holds. Blocking, 2 µs an entry.
@@ -101,12 +111,12 @@ class Base:
         Returns:
             The entries of all folders that differ, and the paths of those that the peer has.
         """
-        sums: dict[str, int] = {}
-        for path, remote in self.remote_entries():
-            folder = paths.parent(path)
-            number = entry_number(path, identity.to_bytes(remote))
-            sums[folder] = sums.get(folder, 0) + number
-        alike = {folder for folder, total in sums.items() if folders.get(folder) == short(total)}
+        alike = set()
+        for folder, names in self._entries.folders.items():
+            prefix = f"{folder}/" if folder else ""
+            total = sum(_number(prefix + name, packed) for name, packed in names.items())
+            if folders.get(folder) == short(total):
+                alike.add(folder)
         entries = [entry for entry in self.remote_entries() if paths.parent(entry[0]) not in alike]
         return entries, [folder for folder in folders if folder not in alike]
 
@@ -128,8 +138,7 @@ class Base:
         records = []
         for path, agreed in entries:
             self._enter(path, agreed)
-            self._intents.pop(path, None)
-            records.append(_agreed_record(path, agreed))
+            records.append(["agree", path, agreed.node, agreed.local, agreed.remote])
         self._append(records)
 
     def drop(self, path: str) -> None:
@@ -139,7 +148,6 @@ class Base:
         records = []
         for path in paths:
             self._enter(path, None)
-            self._intents.pop(path, None)
             records.append(["drop", path])
         self._append(records)
 
@@ -154,17 +162,6 @@ class Base:
             records.append(["intend", path, digest])
         self._append(records)
 
-    def _enter(self, path: str, agreed: Agreed | None) -> None:
-        """The entry and the digest of all, together."""
-        before = self._entries.pop(path, None)
-        if agreed is not None:
-            self._entries[path] = agreed
-        if self._digest is not None:
-            if before is not None:
-                self._digest.discard(path, before.remote)
-            if agreed is not None:
-                self._digest.add(path, agreed.remote)
-
     def reset(self, marker: str, folder: str) -> None:
         """Forgets everything: the folder there is another one than before, or new.
 
@@ -172,15 +169,32 @@ class Base:
             marker: what is in that folder to know it by.
             folder: how the configuration calls it.
         """
-        self._entries.clear()
-        self._intents.clear()
-        self._digest = None
+        if self._file.closed:
+            raise ValueError("the journal is closed")
+        self._give_up_anew()
+        self._forget_all()
         self.marker, self.folder = marker, folder
-        self._renew()
+        fresh = self._written_anew()
+        self._file.close()
+        self._file = fresh
 
     def close(self) -> None:
         """From here on writing raises ValueError, as it does with any closed file."""
+        self._give_up_anew()
         self._file.close()
+
+    def _forget_all(self) -> None:
+        self._entries.clear()
+        self._intents.clear()
+        self._total = 0
+
+    def _enter(self, path: str, agreed: Agreed | None) -> None:
+        """The entry and the digest of all, together; the intents are settled by it."""
+        packed = None if agreed is None else packing.pack(agreed)
+        before = self._entries.put(path, packed)
+        if self._total is not None:
+            self._total -= _number(path, before) - _number(path, packed)
+        self._intents.pop(path, None)
 
     # --- the file
 
@@ -188,89 +202,202 @@ class Base:
         """One write, whatever their number: a crash leaves a part of them, and what it tore."""
         if not records:
             return
+        self._take_up_anew()
         self._put(b"".join(map(_line, records)))
         self._history += len(records)
-        if self._history > COMPACT_ABOVE + len(self._entries):
-            self._renew()
+        if self._anew is None and self._history > COMPACT_ABOVE + len(self._entries):
+            self._history = 0
+            self._anew = _Anew(self._path, self._file.tell(), self._contents())
 
     def _put(self, data: bytes) -> None:
         """A full disk may take a part and refuse the rest; what is written behind a torn record
         would make the whole file unreadable, so that part is taken back."""
-        written = 0
+        size = self._file.seek(0, os.SEEK_END)
         try:
-            while written < len(data):
-                written += self._file.write(data[written:])
+            _write(self._file, data)
         except OSError:
-            self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
+            self._file.truncate(size)
             raise
 
-    def _renew(self) -> None:
-        if self._file.closed:
-            raise ValueError("the journal is closed")
-        fresh = self._rewritten()
-        self._file.close()
-        self._file = fresh
+    def _contents(self) -> Iterator[bytes]:
+        """The whole file, of what base holds now, whatever happens to it meanwhile. The copy
+        costs 0.1 µs an entry; its parts are made as they are asked for, in another thread."""
+        header = ["base", VERSION, self.marker, self.folder, self.remote_digest()]
+        folders = [(folder, names.copy()) for folder, names in self._entries.folders.items()]
+        intents = [
+            ["intend", path, digest]
+            for path, digests in self._intents.items()
+            for digest in sorted(digests)
+        ]
 
-    def _rewritten(self) -> BinaryIO:
-        """The file written anew without history, open for appending."""
-        fresh = self._path.with_name(self._path.name + ".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(_line(["base", VERSION, self.marker, self.folder]))
-            for path, agreed in self._entries.items():
-                out.write(_line(_agreed_record(path, agreed)))
-            for path, digests in self._intents.items():
-                out.writelines(_line(["intend", path, digest]) for digest in sorted(digests))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(fresh, self._path)
+        def parts() -> Iterator[bytes]:
+            yield _line(header)
+            for folder, names in folders:
+                record, blob = write_folder(folder, names)
+                yield _line(record) + blob
+            yield _line(_WHOLE)
+            yield b"".join(map(_line, intents))
+
+        return parts()
+
+    def _written_anew(self) -> BinaryIO:
+        """The file, made anew now, for appending."""
         self._history = 0
-        return _appending(self._path)
+        return _Anew(self._path, 0, self._contents()).finish(None)
 
-    def _load(self, data: bytes) -> bool:
+    def _take_up_anew(self) -> None:
+        """Goes on in the new file where it is ready, with what was written meanwhile."""
+        if self._anew is None or not self._anew.ready:
+            return
+        anew, self._anew = self._anew, None
+        with contextlib.suppress(OSError):  # then it stays with the one it has
+            fresh = anew.finish(self._path)
+            self._file.close()
+            self._file = fresh
+
+    def _give_up_anew(self) -> None:
+        if self._anew is not None:
+            self._anew.give_up()
+            self._anew = None
+
+    # --- reading the file
+
+    def _load(self, file: BinaryIO) -> bool:
         """Replays the file. Returns whether it can be appended to as it is; a torn last line (a
-        crash in mid-write) must be cut off first."""
-        *lines, torn = data.split(b"\n")
-        if not lines:
-            raise _Unreadable("it has no header")
-        for number, line in enumerate(lines, 1):
+        crash in mid-write) must be cut off first, and an older version written as this one."""
+        version, whole = 0, False
+        for number in itertools.count(1):
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                if not whole:
+                    raise _Unreadable("it is cut off" if version else "it has no header")
+                return not line and version == VERSION
             try:
-                record = _record(line)
+                record = _record(line[:-1])
             except ValueError:
                 raise _Unreadable(f"line {number} is damaged") from None
-            if number == 1:
-                self._header(record)
+            if not version:
+                version = self._header(record)
+                whole = version == 1
+            elif record == _WHOLE:
+                whole = True
+            elif not whole:
+                self._folder(file, record, number)
             else:
                 self._replay(record, number)
-        self._history = max(0, len(lines) - 1 - len(self._entries))
-        return not torn
+        raise AssertionError
 
-    def _header(self, record: list[Any]) -> None:
+    def _header(self, record: list[Any]) -> int:
         match record:
-            case ["base", int(version), str(marker), str(folder)] if version == VERSION:
+            case ["base", 1, str(marker), str(folder)]:
                 self.marker, self.folder = marker, folder
+                return 1
+            case ["base", 2, str(marker), str(folder), str(digest)]:
+                self.marker, self.folder = marker, folder
+                with contextlib.suppress(ValueError):  # else it is computed
+                    self._total = int(digest, 16)
+                return 2
             case ["base", int(version), *_]:
                 raise _Unreadable(f"it has version {version}, this sidecar reads {VERSION}")
             case _:
                 raise _Unreadable("it has no header")
 
+    def _folder(self, file: BinaryIO, record: list[Any], line: int) -> None:
+        try:
+            self._entries.put_folder(*read_folder(record, file))
+        except Damaged as error:
+            raise _Unreadable(f"line {line}: {error}") from None
+
     def _replay(self, record: list[Any], line: int) -> None:
         try:
             match record:
                 case ["agree", str(path), node, local, remote]:
-                    self._entries[path] = Agreed(
-                        Node(*node), Identity(*local) if local else None, Identity(*remote)
-                    )
-                    self._intents.pop(path, None)
+                    here = Identity(*local) if local else None
+                    self._enter(path, Agreed(Node(*node), here, Identity(*remote)))
                 case ["drop", str(path)]:
-                    self._entries.pop(path, None)
-                    self._intents.pop(path, None)
+                    self._enter(path, None)
                 case ["intend", str(path), str(digest)]:
                     self._intents.setdefault(path, set()).add(digest)
                 case _:
                     raise _Unreadable(f"line {line} has an unknown record")
-        except TypeError:
+        except (TypeError, ValueError, KeyError, AttributeError):
             raise _Unreadable(f"line {line} has a malformed record") from None
+        self._history += 1
+
+
+class _Anew:
+    """The file in the making, by a thread of its own, beside the one that is written to.
+
+    Args:
+        path: the file that it will take the place of.
+        upto: how much of that one `contents` has in it.
+    """
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, path: Path, upto: int, contents: Iterator[bytes]) -> None:
+        self._path, self._upto, self._contents = path, upto, contents
+        self._fresh = path.with_name(f"{path.name}.new-{os.getpid()}-{next(self._numbers)}")
+        self._given_up = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="base anew", daemon=True)
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        return not self._thread.is_alive()
+
+    def finish(self, going_on: Path | None) -> BinaryIO:
+        """Takes the old one's place, and is returned for appending.
+
+        Args:
+            going_on: the file that was written to meanwhile.
+        Raises:
+            OSError: it could not be written, and the old one is still there.
+        """
+        self._thread.join()
+        try:
+            if self._error is not None:
+                raise self._error
+            fresh = _appending(self._fresh)
+            try:
+                if going_on is not None:
+                    with going_on.open("rb") as old:
+                        old.seek(self._upto)
+                        _write(fresh, old.read())
+                os.replace(self._fresh, self._path)
+            except OSError:
+                fresh.close()
+                raise
+        except OSError:
+            self._fresh.unlink(missing_ok=True)
+            raise
+        return fresh
+
+    def give_up(self) -> None:
+        self._given_up = True
+        self._thread.join()
+        self._fresh.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        try:
+            descriptor = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb", 1 << 18) as out:
+                for part in self._contents:
+                    out.write(part)
+                    if self._given_up:
+                        return
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:
+            self._error = error
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """All of it, to an unbuffered file."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _appending(path: Path) -> BinaryIO:
@@ -282,24 +409,9 @@ class _Unreadable(Exception):
     """Why a file is set aside."""
 
 
-class _Nodes(Mapping[str, Node]):
-    """The entries' nodes without a copy of 200,000 of them."""
-
-    def __init__(self, entries: dict[str, Agreed]) -> None:
-        self._entries = entries
-
-    def __getitem__(self, path: str) -> Node:
-        return self._entries[path].node
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
-def _agreed_record(path: str, agreed: Agreed) -> list[Any]:
-    return ["agree", path, agreed.node, agreed.local, agreed.remote]
+def _number(path: str, packed: bytes | None) -> int:
+    """What an entry adds to the digest of the managed set."""
+    return entry_number(path, packed[REMOTE : REMOTE + identity.PACKED_SIZE]) if packed else 0
 
 
 def _line(record: list[Any]) -> bytes:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.identity import Identity, digest
-from sidecar.core.tree import Node
+from sidecar.core.identity import Identity
+from sidecar.core.identity import digest as identity_digest
+from sidecar.core.tree import FOLDER, Node
+from sidecar.sync import agreed
 from sidecar.sync import base as base_module
 from sidecar.sync.base import Agreed, Base
 
@@ -105,7 +109,7 @@ def line(record: object) -> bytes:
     [
         (b"", "header"),
         (b"garbage\n", "damaged"),
-        (line(["base", 2, "m"]), "version 2"),
+        (line(["base", 3, "m"]), "version 3"),
         (line(["something"]), "header"),
         (line(["base", 1, "m", "f"]) + b"00000000 []\n" + line(["drop", "a"]), "damaged"),
         (line(["base", 1, "m", "f"]) + line(["dance"]), "unknown"),
@@ -134,10 +138,124 @@ def test_history_is_dropped_when_it_outweighs_the_entries(
     base.intend("kept", "digest")
     for _ in range(500):
         base.agree("a.py", AGREED)
+        if base._anew is not None:
+            base._anew._thread.join()
     assert (tmp_path / "journal").read_bytes().count(b"\n") < 100
     base = reopened(base, tmp_path / "journal")
     assert base.entries["a.py"] == AGREED
     assert base.intended("kept") == {"digest"}
+    base.close()
+
+
+def full(path: Path) -> Base:
+    """A base whose entries are all in the snapshot."""
+    base = Base(path)
+    base.reset("m", "~/project")
+    base.agree_many((f"pkg{n % 3}/{n}\udcff", AGREED) for n in range(30))
+    base.agree_many([("top", AGREED), ("pkg1", AGREED._replace(node=FOLDER, local=None))])
+    fresh = base._written_anew()
+    base._file.close()
+    base._file = fresh
+    return base
+
+
+def test_a_snapshot_holds_what_base_did(tmp_path: Path) -> None:
+    base = full(tmp_path / "journal")
+    before, digest = dict(base.entries), base.remote_digest()
+    assert len(before) == len(base.entries) == 32
+    again = reopened(base, tmp_path / "journal")
+    assert dict(again.entries) == before
+    assert again._total is not None
+    assert again.remote_digest() == digest == identity_digest(again.remote_entries())
+    again.drop("top")
+    again = reopened(again, tmp_path / "journal")
+    assert again.entries.keys() == before.keys() - {"top"}
+    again.close()
+
+
+@given(
+    at=st.integers(0, 5000),
+    how=st.none() | st.integers(1, 255),
+)
+def test_a_snapshot_that_is_damaged_or_cut_off_is_never_half_believed(
+    at: int, how: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("base") / "journal"
+    base = full(path)
+    before = dict(base.entries)
+    base.close()
+    data = bytearray(path.read_bytes())
+    at %= len(data)
+    if how is None:
+        del data[at:]
+    else:
+        data[at] ^= how
+    path.write_bytes(data)
+    base = Base(path)
+    assert dict(base.entries) == ({} if base.problem else before)
+    assert base.remote_digest() == identity_digest(base.remote_entries())
+    base.close()
+
+
+def test_a_file_of_version_1_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(
+        line(["base", 1, "m", "f"])
+        + line(["intend", "b", "11"])
+        + line(["agree", "a/b", *AGREED])
+        + line(["agree", "c", *AGREED])
+        + line(["drop", "c"])
+    )
+    for _ in range(2):  # as it was, and as it was written since
+        base = Base(path)
+        assert not base.problem
+        assert (base.marker, base.folder) == ("m", "f")
+        assert dict(base.entries) == {"a/b": AGREED}
+        assert base.unanswered() == ["b"]
+        assert base.remote_digest() == identity_digest([("a/b", THERE)])
+        base.close()
+    assert path.read_bytes().split()[1].startswith(b'["base",2')
+
+
+@pytest.mark.parametrize("local", [HERE, None])
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node("f", True, "ab" * 20),
+        Node("f", False, ""),
+        Node("l", False, "odd"),
+        Node("f", False, "AB"),
+        Node("d", False, ""),
+        Node("o", False, ""),
+    ],
+)
+def test_any_entry_can_be_held(node: Node, local: Identity | None) -> None:
+    entry = Agreed(node, local, THERE)
+    assert agreed.unpack(agreed.pack(entry)) == entry
+    assert agreed.node_of(agreed.pack(entry)) == node
+
+
+@pytest.mark.parametrize("packed", [b"", b"\0", b"\0" * 20, b"\0" * 71, b"x" * 100])
+def test_what_is_no_entry_is_not_taken_for_one(packed: bytes) -> None:
+    with pytest.raises(ValueError):
+        agreed.unpack(packed)
+
+
+def test_the_tree_and_the_old_one_are_alike(tmp_path: Path) -> None:
+    base = full(tmp_path / "journal")
+    tree = base.entries
+    assert "pkg1" in tree
+    assert "pkg1/x" not in tree
+    assert 1 not in tree
+    assert tree.get("pkg9/x") is None
+    with pytest.raises(KeyError):
+        tree["pkg9/x"]
+    nodes = base.nodes()
+    assert nodes["pkg1"] is FOLDER
+    assert (len(nodes), set(nodes)) == (32, set(tree))
+    assert nodes.get("nowhere") is None
+    base.reset("other", "")
+    assert (len(tree), list(tree)) == (0, [])
     base.close()
 
 
@@ -153,16 +271,22 @@ operations = st.lists(
         st.tuples(st.just("drop"), paths),
         st.tuples(st.just("intend"), paths),
         st.tuples(st.just("reopen"), paths),
+        st.tuples(st.just("anew"), paths),
     ),
     max_size=30,
 )
 
 
-@given(operations)
-def test_restarts_change_nothing_whatever_came_before(
-    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, str]]
+@given(operations, st.sampled_from([0, 3, 1000]))
+def test_restarts_and_new_files_change_nothing_whatever_came_before(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, str]], above: int
 ) -> None:
-    path = tmp_path_factory.mktemp("base") / "journal"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(base_module, "COMPACT_ABOVE", above)
+        follow(tmp_path_factory.mktemp("base") / "journal", script)
+
+
+def follow(path: Path, script: list[tuple[str, str]]) -> None:
     base, entries, intents = Base(path), {}, {}
     for number, (what, name) in enumerate(script):
         if what == "agree":
@@ -176,11 +300,15 @@ def test_restarts_change_nothing_whatever_came_before(
         elif what == "intend":
             intents.setdefault(name, set()).add(str(number))
             base.intend(name, str(number))
+        elif what == "anew":  # so that the next record goes into the new file
+            if base._anew is not None:
+                base._anew._thread.join()
         else:
             base = reopened(base, path)
         assert dict(base.entries) == entries
         assert {p: base.intended(p) for p in intents} == intents
     base.close()
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_group_is_written_at_once_and_read_like_single_records(tmp_path: Path) -> None:
@@ -212,9 +340,9 @@ def test_the_digest_follows_every_change(
             base.drop(path)
         else:
             base.agree(path, AGREED._replace(remote=THERE._replace(inode=inode)))
-    assert base.remote_digest() == digest(base.remote_entries())
+    assert base.remote_digest() == identity_digest(base.remote_entries())
     base.reset("other", "folder")
-    assert base.remote_digest() == digest([])
+    assert base.remote_digest() == identity_digest([])
     base.close()
 
 
@@ -245,3 +373,29 @@ def test_what_a_full_disk_took_of_a_record_is_taken_back(tmp_path: Path) -> None
     assert not base.problem
     assert set(base.entries) == {"a", "c"}
     base.close()
+
+
+def test_an_entry_takes_little_memory(tmp_path: Path) -> None:
+    """214 bytes, measured; 200,000 of them must leave room for the rest of the hub."""
+    base = Base(tmp_path / "journal")
+    base.reset("m", "")
+    numbers = range(4000)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        base.agree_many(
+            (
+                f"package_{n // 40}/module_number{n % 40}.py",
+                Agreed(
+                    Node("f", False, f"{n:040x}"),
+                    HERE._replace(size=1000 + n, mtime_ns=10**18 + n),
+                    THERE._replace(inode=10**6 + n),
+                ),
+            )
+            for n in numbers
+        )
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    base.close()
+    assert taken / len(numbers) < 260
