@@ -49,6 +49,7 @@ format: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench sync
 
 docs: $(TOOLS)
 	$(BIN)/python -m protocol.generate

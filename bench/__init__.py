@@ -1,7 +1,7 @@
 """Measurements of the whole way, each one reproducible on one machine.
 
-    python -m bench                 all of them
-    python -m bench save large      some of them
+    python -m bench             save → first output of a run
+    python -m bench sync        syncing, beside other programs: bench/sync
 
 Results are printed, and kept as JSON in bench/results/.
 """

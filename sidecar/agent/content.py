@@ -1,6 +1,5 @@
 """What is in a root's folders and files: answers to questions, which change nothing."""
 
-import hashlib
 import os
 import stat
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
@@ -11,6 +10,7 @@ from sidecar.agent.managed import look_up
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, parts_of
 from sidecar.core import delta, frames, messages, paths
 from sidecar.core import identity as identities
+from sidecar.core.blake2 import blake2b
 from sidecar.core.identity import Entry, Identity
 
 Send = Callable[[messages.Message, int], None]
@@ -54,7 +54,7 @@ class Content:
         before = identities.from_stat(os.fstat(file.number))
         sums = bytearray()
         for data in _blocks(file.number, ask.block):
-            sums += hashlib.blake2b(data, digest_size=16).digest()
+            sums += blake2b(data, digest_size=16).digest()
             if ask.anchors and len(data) == ask.block:
                 sums += data[: ask.anchors]
             if len(sums) >= frames.CHUNK:

@@ -14,7 +14,6 @@ interpreter itself says, by which it has also proved that it starts.
 
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import subprocess
@@ -120,7 +119,7 @@ def version(path: str) -> str:
         raise Failure("no-such-python", what, why, _FIX)
     if os.path.isdir(path):
         raise Failure("no-such-python", what, "it is a folder", "add `/bin/python` to it")
-    mark = secrets.token_hex(8)
+    mark = os.urandom(8).hex()
     code = "import sys; print('%s' + '.'.join(map(str, sys.version_info[:3])) + '%s')" % (
         mark,
         mark,
@@ -141,7 +140,7 @@ def version(path: str) -> str:
 def login_path() -> str:
     """The PATH that a login shell of this user has; "" where none says so in time."""
     shell = os.environ.get("SHELL") or pwd.getpwuid(os.geteuid()).pw_shell or "/bin/sh"
-    mark = secrets.token_hex(8)
+    mark = os.urandom(8).hex()
     # Every shell understands this much, and hands PATH on to a sh that prints it. What start-up
     # files print stands before the mark or behind it, and one that prints the command does not
     # print the mark, which only that sh puts together.

@@ -4,7 +4,6 @@ A job belongs to its supervisor, not to this agent (supervisor.py): everything h
 well by the next agent, from the job's folder and socket. So nothing is kept but connections.
 """
 
-import hashlib
 import json
 import os
 import queue
@@ -28,6 +27,7 @@ from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.supervisor import Spec
 from sidecar.core import identity, paths
 from sidecar.core import messages as m
+from sidecar.core.blake2 import blake2b
 
 MOST_JOBS = 500
 LIST_BYTES = 700 << 10
@@ -164,9 +164,7 @@ class Jobs:
         return Spec(
             job=run.job,
             folder=folder,
-            socket=hashlib.blake2b(
-                folder.encode("utf-8", "surrogateescape"), digest_size=8
-            ).hexdigest()
+            socket=blake2b(folder.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
             + ".sock",
             argv=run.argv,
             env=environment(run),

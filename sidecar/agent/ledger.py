@@ -17,10 +17,8 @@ bytes.
 """
 
 import contextlib
-import hashlib
 import json
 import os
-import secrets
 import stat
 import struct
 import sys
@@ -34,6 +32,7 @@ from sidecar.agent.managed import Folder, Managed
 from sidecar.agent.roots import Descriptor, Root
 from sidecar.core import identity as identities
 from sidecar.core import paths
+from sidecar.core.blake2 import blake2b
 
 NAME = b"ledger"
 VERSION = 1
@@ -164,7 +163,7 @@ class Ledger:
         """A file of our own, renamed when it is whole. No `fsync`: after a crash of the machine it
         may be torn, and is told again."""
         ours = self._root.ours
-        temporary = b"tmp/%s.%s" % (NAME, secrets.token_hex(8).encode("ascii"))
+        temporary = b"tmp/%s.%s" % (NAME, os.urandom(8).hex().encode("ascii"))
         self._made, self._file = time.monotonic(), None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _SAFE
         file = Descriptor(os.open(temporary, flags, 0o600, dir_fd=ours))
@@ -216,7 +215,7 @@ def _section(kind: bytes, body: bytes) -> bytes:
 
 
 def _sum(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=8).digest()
+    return blake2b(payload, digest_size=8).digest()
 
 
 def _sections(file: BinaryIO, size: int, kinds: bytes) -> Iterator[bytes]:

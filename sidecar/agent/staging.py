@@ -12,9 +12,7 @@ on with it (agent/partial.py). While it grows there, another note tells that it 
 
 import errno
 import fcntl
-import hashlib
 import os
-import secrets
 import stat
 import sys
 import time
@@ -27,6 +25,7 @@ from sidecar.agent.folder import decode, encode
 from sidecar.agent.permissions import with_executable
 from sidecar.agent.roots import DIRECTORY, Descriptor, Root, lstat
 from sidecar.core import paths
+from sidecar.core.blake2 import blake2b
 from sidecar.core.delta import LEAF
 
 OLD = 24 * 3600.0
@@ -188,7 +187,7 @@ class Staging:
         self.token = ""
         self._lock: Optional[Descriptor] = None
         while self._lock is None:
-            self.token = secrets.token_hex(8)
+            self.token = os.urandom(8).hex()
             self._lock = self._make(self.token.encode("ascii"))
         self._folder = Descriptor(
             os.open(self.token.encode("ascii"), DIRECTORY, dir_fd=self._tmp.number)
@@ -342,7 +341,7 @@ class Staging:
 
 
 def _partial_name(path: str) -> bytes:
-    return hashlib.blake2b(encode(path), digest_size=16).hexdigest().encode("ascii")
+    return blake2b(encode(path), digest_size=16).hexdigest().encode("ascii")
 
 
 def _keep_partials(tmp: int, token: bytes) -> None:

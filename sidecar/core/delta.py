@@ -11,8 +11,9 @@ them needs no more than this module.
 Source of the idea: A. Tridgell, P. Mackerras, "The rsync algorithm", TR-CS-96-05, 1996.
 """
 
-import hashlib
 from typing import Any, List, NamedTuple, Tuple, Union
+
+from sidecar.core.blake2 import blake2b
 
 LEAF = 1 << 20
 """Content digests are trees of leaves of this size, so that parts can be hashed side by side, and
@@ -53,8 +54,8 @@ class ContentDigest:
     """
 
     def __init__(self, leaves: bytes = b"") -> None:
-        self._tree: Any = hashlib.blake2b(leaves, digest_size=DIGEST_SIZE)
-        self._leaf: Any = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        self._tree: Any = blake2b(leaves, digest_size=DIGEST_SIZE)
+        self._leaf: Any = blake2b(digest_size=DIGEST_SIZE)
         self._room = LEAF
 
     def update(self, data: bytes) -> None:
@@ -63,7 +64,7 @@ class ContentDigest:
             self._leaf.update(view[: self._room])
             view = view[self._room :]
             self._tree.update(self._leaf.digest())
-            self._leaf, self._room = hashlib.blake2b(digest_size=DIGEST_SIZE), LEAF
+            self._leaf, self._room = blake2b(digest_size=DIGEST_SIZE), LEAF
         if len(view):
             self._leaf.update(view)
             self._room -= len(view)
@@ -76,12 +77,12 @@ class ContentDigest:
 
 
 def leaf_digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_SIZE).digest()
+    return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
 def digest_of_leaves(leaves: bytes) -> str:
     """The digest of a content whose leaves have these digests, one behind the other."""
-    return hashlib.blake2b(leaves, digest_size=DIGEST_SIZE).hexdigest()
+    return blake2b(leaves, digest_size=DIGEST_SIZE).hexdigest()
 
 
 def content_digest(data: bytes) -> str:

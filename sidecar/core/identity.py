@@ -5,13 +5,14 @@ different identity (a `touch`, a `chmod`); then a digest decides. Identities are
 on the machine that reported them.
 """
 
-import hashlib
 import json
 import os
 import stat
 import struct
 import zlib
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+
+from sidecar.core.blake2 import blake2b
 
 FILE = "f"
 DIRECTORY = "d"
@@ -278,7 +279,7 @@ def entry_number(path: str, packed: bytes) -> int:
     """What an entry, its identity packed by `to_bytes`, adds to the digest of its set."""
     name = path.encode("utf-8", "surrogateescape")
     whole = packed + b"/" + name  # which no packed identity begins with, so that none looks like it
-    return int.from_bytes(hashlib.blake2b(whole, digest_size=16).digest(), "big")
+    return int.from_bytes(blake2b(whole, digest_size=16).digest(), "big")
 
 
 def hex_of(total: int) -> str:

@@ -6,9 +6,10 @@ them). Minutes are UTC.
 """
 
 import calendar
-import hashlib
 import re
 from typing import NamedTuple
+
+from sidecar.core.blake2 import blake2b
 
 LONGEST = 240
 """Bytes of a name to which something is added."""
@@ -52,7 +53,7 @@ def parse(place: str) -> Trashed:
 def name_of(place: str) -> str:
     """Eight hex digits by which a person names that copy."""
     raw = place.encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(raw, digest_size=4).hexdigest()
+    return blake2b(raw, digest_size=4).hexdigest()
 
 
 def _seconds(minute: "re.Match[str]", second: str) -> int:

@@ -6,10 +6,10 @@ machine and are no part of a node (identity.py has those). *Base* is the tree th
 agreed on, *local* what is here, *remote* what the agent told of; reconcile.py compares them.
 """
 
-import hashlib
 from typing import Iterator, Mapping, NamedTuple
 
 from sidecar.core import delta
+from sidecar.core.blake2 import blake2b
 from sidecar.core.identity import DIRECTORY, FILE, OTHER, SYMLINK
 
 UNREAD = "?"
@@ -56,7 +56,7 @@ def ancestors(path: str) -> Iterator[str]:
 
 def digest(tree: Tree) -> str:
     """The *content digest* of a whole tree, hex: which code is this? Equal on every machine."""
-    whole = hashlib.blake2b(digest_size=delta.DIGEST_SIZE)
+    whole = blake2b(digest_size=delta.DIGEST_SIZE)
     for path in sorted(tree):
         node = tree[path]
         line = "%s%d %s " % (node.kind, node.executable, node.digest)

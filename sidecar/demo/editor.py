@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,12 @@ PATIENCE = 60.0
 
 
 class Editor:
-    """One language client. Notifications are collected, and can be waited for.
+    """One language client. Notifications are collected, and can be waited for."""
 
-    Args:
-        prefix: what the sidecar's command is put behind.
-    """
-
-    def __init__(
-        self, project: Path, environ: Mapping[str, str], prefix: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, project: Path, environ: Mapping[str, str]) -> None:
         self._project = project
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "sidecar", "serve"],
+            [sys.executable, "-m", "sidecar", "serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(environ),

@@ -19,6 +19,7 @@ from sidecar.core import frames
 
 NOW = (
     "core.exits",
+    "core.blake2",
     "core.identity",
     "core.frames",
     "core.messages",
