@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from sidecar.core import messages
+from sidecar.core import amount, messages
+from sidecar.core.identity import DIRECTORY
 from sidecar.errors import SyncError
 from sidecar.questions import Choice, Person
 from sidecar.sync import bond, first_contact, guards
@@ -125,6 +126,12 @@ class Meeting:
 
     def described(self, comparison: first_contact.Comparison) -> str:
         """For people."""
+        if not self.opened.entries:
+            files = [one for one in comparison.local.values() if one.kind != DIRECTORY]
+            total = amount.size(sum(one.size for one in files))
+            state = "is empty" if self.opened.exists else "is not there yet"
+            count = "1 file" if len(files) == 1 else f"{len(files)} files"
+            return f"{self.place} {state}; {count}, {total}, would go there"
         return first_contact.describe(comparison, self._whose, self._stranger)
 
     # --- looking

@@ -153,6 +153,22 @@ def test_init_writes_a_host_and_keeps_the_file_from_git(laptop: Laptop) -> None:
     assert "already has" in again.stderr
 
 
+def test_init_looks_at_the_folder_there_and_says_what_first_contact_would_do(
+    laptop: Laptop, embedded: Box
+) -> None:
+    laptop.write("main.py", "mine\n")
+    done = laptop.sidecar("init", embedded.alias)
+    assert done.returncode == 0, done.stderr
+    assert "/model is not there yet; 1 file, 5 B, would go there" in done.stderr
+    (laptop.project / "sidecar.local.toml").unlink()
+    (embedded.home / "model").mkdir()
+    (embedded.home / "model/main.py").write_text("theirs\n")
+    done = laptop.sidecar("init", embedded.alias)
+    assert done.returncode == 0, done.stderr
+    assert "1 different (main.py: 5 B here, 7 B there)" in done.stderr
+    assert not (embedded.home / "model/.sidecar").exists()
+
+
 def test_init_without_a_host_and_a_terminal_names_the_argument(laptop: Laptop) -> None:
     done = laptop.sidecar("init")
     assert done.returncode == 2
