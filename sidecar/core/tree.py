@@ -45,6 +45,12 @@ def link(target: str) -> Node:
     return Node(SYMLINK, False, delta.content_digest(target.encode("utf-8", "surrogateescape")))
 
 
+def intent(node: Node) -> str:
+    """How the journal of what is about to be sent calls a node: by its content; a directory, which
+    has none, by a sign that is no digest."""
+    return "/" if node.kind == DIRECTORY else node.digest
+
+
 def ancestors(path: str) -> Iterator[str]:
     """The folders above a path, deepest first, without the root."""
     at = path.rfind("/")

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from sidecar.core import delta, frames, messages
+from sidecar.core import delta, frames, messages, tree
 from sidecar.core.identity import FILE
 from sidecar.core.messages import Expect
 from sidecar.core.tree import Node
@@ -158,8 +158,8 @@ class Pusher:
 
     def _begin(self, path: str, content: Content | None) -> Change:
         change = Change(self.seq + 1, path, content)
-        if change.node is not None and change.node.digest:
-            self._base.intend(path, change.node.digest)
+        if change.node is not None:
+            self._base.intend(path, tree.intent(change.node))
         self.seq = change.seq  # from here on it is sent: the agent's runs wait for every number
         self._flight[change.seq] = self.latest[path] = change
         return change

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from sidecar.core import frames, identity, messages
+from sidecar.core import frames, identity, messages, tree
 from sidecar.core.identity import FILE, SYMLINK, Entry, Identity
 from sidecar.core.tree import UNREAD, Node
 from sidecar.remote.connection import AgentConnection
@@ -129,7 +129,8 @@ class There:
             if self.differing.get(path, path) != there:
                 continue  # news came meanwhile
             node = self._node(path, there)
-            if node is not None and node.digest in self._base.intended(path) and there is not None:
+            ours = node is not None and tree.intent(node) in self._base.intended(path)
+            if ours and node is not None and there is not None:
                 self.agree(path, Agreed(node, None, there))
             else:
                 found[path] = Found(there, node)

@@ -445,6 +445,30 @@ async def test_a_new_file_that_was_on_its_way_and_is_gone_here_by_now_goes_there
     assert await sides.lists_are_equal()
 
 
+async def test_an_empty_folder_that_was_on_its_way_and_is_gone_here_by_now_goes_there_as_well(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    for name in ("ours", "theirs"):
+        (sides.here / name).mkdir()
+    monkeypatch.setattr(Base, "agree", lambda *_: None)  # the answers were never heard
+    monkeypatch.setattr(Base, "agree_many", lambda *_: None)
+    await sides.engine.sync()
+    monkeypatch.undo()
+    assert (sides.there / "ours").is_dir()
+    sides.write_there("theirs/log.txt", "kept\n")
+    for name in ("ours", "theirs"):
+        (sides.here / name).rmdir()
+    await sides.restart(watch=False)
+    await sides.attach()
+    assert not (sides.there / "ours").exists()
+    assert sides.tree_there() == {"main.py": b"one\n", "theirs/log.txt": b"kept\n"}
+    await sides.engine.sync()
+    assert await sides.lists_are_equal()
+
+
 async def test_a_lost_base_is_first_contact_and_overwrites_nothing(sides: Sides) -> None:
     sides.write("main.py", "one\n")
     await sides.begin()
