@@ -20,6 +20,7 @@ content. Whole contents are always compared: their digest is computed while they
 
 _PIECE = 256 << 10
 _SLACK = 64 << 10
+_HOLE = bytes(_PIECE)
 
 
 class Assembly:
@@ -91,6 +92,8 @@ class Assembly:
             raise Refusal(
                 "damaged", "%d bytes came, %d were announced" % (self._written, self._size)
             )
+        if os.fstat(self._target).st_size < self._size:  # it ends with a hole
+            os.ftruncate(self._target, self._size)
         whole = self._digest
         if whole is None and self._size <= VERIFY_LIMIT:
             whole = delta.ContentDigest()
@@ -112,6 +115,8 @@ class Assembly:
         for operation in operations:
             if isinstance(operation, delta.Copy):
                 self._copy(operation)
+            elif isinstance(operation, delta.Zeros):
+                self._leave_out(operation.length)
             else:
                 self._room(len(operation.data))
                 write(self._target, operation.data, self._written)
@@ -125,6 +130,15 @@ class Assembly:
         self._room(copy.length)
         copy_range(self._old, self._target, copy.offset, copy.length, self._written)
         self._written += copy.length
+
+    def _leave_out(self, length: int) -> None:
+        """Zeros are not written: what was never written reads as such."""
+        self._room(length)
+        self._written += length
+        while self._digest is not None and length:
+            piece = min(length, len(_HOLE))
+            self._digest.update(_HOLE[:piece])
+            length -= piece
 
     def _room(self, length: int) -> None:
         if self._written + length > self._size:

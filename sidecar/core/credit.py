@@ -125,6 +125,11 @@ class Credit:
         return sum(self._sent.values()) - sum(self._processed.values())
 
     @property
+    def rate(self) -> float:
+        """Bytes a second that the line was seen to carry of late; 0 where nothing is known."""
+        return max(0.0, self._rate.value)
+
+    @property
     def limit(self) -> int:
         """Bytes that the line holds with a short queue, as far as is known."""
         rate, least = self._rate.value, self._least.value

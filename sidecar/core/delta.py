@@ -4,6 +4,7 @@ The stream of operations is what `Put` and `PutPart` carry, before compression::
 
     0x00 length bytes...     these bytes come next
     0x01 offset length       the old content's bytes [offset, offset + length) come next
+    0x02 length              so many zeros come next: a hole, as a rule, and it may stay one
 
 with unsigned LEB128 numbers. Finding the copies is the laptop's work (sync/matcher.py); applying
 them needs no more than this module.
@@ -41,9 +42,15 @@ class Literal(NamedTuple):
     data: bytes
 
 
-Operation = Union[Copy, Literal]
+class Zeros(NamedTuple):
+    """New bytes, all of them zero."""
 
-_LITERAL, _COPY = 0, 1
+    length: int
+
+
+Operation = Union[Copy, Literal, Zeros]
+
+_LITERAL, _COPY, _ZEROS = 0, 1, 2
 
 
 class ContentDigest:
@@ -101,6 +108,10 @@ def encode_literal(data: bytes) -> bytes:
     return b"\x00" + _number(len(data)) + data
 
 
+def encode_zeros(length: int) -> bytes:
+    return b"\x02" + _number(length)
+
+
 def _number(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
@@ -134,13 +145,17 @@ class OperationDecoder:
                 self._literal -= len(piece)
                 continue
             kind = buffer[at]
-            if kind not in (_LITERAL, _COPY):
+            if kind > _ZEROS:
                 raise DeltaError("an operation of unknown kind %d" % kind)
             first, after = self._number(at + 1)
             if after < 0:
                 break
             if kind == _LITERAL:
                 self._literal, at = first, after
+                continue
+            if kind == _ZEROS:
+                operations.append(Zeros(first))
+                at = after
                 continue
             length, after = self._number(after)
             if after < 0:

@@ -156,6 +156,11 @@ class AgentConnection:
     def bytes_sent(self) -> int:
         return self._sender.bytes_sent
 
+    @property
+    def rate(self) -> float:
+        """Bytes a second that bulk was seen to go at; 0 where nothing is known yet."""
+        return self._sender.credit.rate
+
     async def request(
         self, build: Callable[[int], Message], lane: int = CONTROL, *, number: int = 0
     ) -> Message:

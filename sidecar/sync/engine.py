@@ -48,6 +48,7 @@ from sidecar.sync.step import Project, Step, disconnected
 from sidecar.sync.taking import Taking, Wish
 from sidecar.sync.there import Found, There
 from sidecar.sync.trash import LocalTrash
+from sidecar.sync.upload import CANCELLED, Transfer
 from sidecar.sync.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,9 @@ OTHER_REMEDY = "nothing was changed there; `sidecar sync` tries again"
 SEND = "Send them"
 REMOVE = "Remove them there (to the trash)"
 """Answers to what waits for a word."""
+
+TELL_EVERY = 0.2
+"""Seconds between two tellings of how far an upload is."""
 
 PATIENCE = 5
 """Times in a row that a path is looked at again before the refusal is shown; and rounds of those
@@ -136,6 +140,9 @@ class SyncEngine:
         self._landing = LocalLanding(root, store, self.trash)
         self._named: frozenset[str] = frozenset()
         """Paths that a person named in what is being done."""
+        self._called_off: dict[str, Identity | None] = {}
+        """Files whose upload was called off, as they were then."""
+        self._told_at = 0.0
         self._ready = False
         self._dirty: set[str] = set()
         self._rescan = False
@@ -166,6 +173,17 @@ class SyncEngine:
     def queued(self) -> int:
         """Changes that are not visible there yet."""
         return len(self._dirty) + (self._pusher.waiting if self._pusher else 0)
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """Large contents on their way there, and how far they are."""
+        return self._pusher.transfers if self._pusher else []
+
+    def cancel_uploads(self) -> None:
+        """Calls off the uploads that are under way. Their files stay as they are there, with a
+        note, until they change again or a sync is asked for; it goes on where they stopped."""
+        if self._pusher is not None:
+            self._pusher.cancel_uploads()
 
     @property
     def stepping(self) -> bool:
@@ -281,6 +299,7 @@ class SyncEngine:
                     self._signatures,
                     refused=self._on_refused,
                     agreed=self._on_agreed,
+                    moved=self._on_moved,
                 )
                 there.on_its_way = self._pusher.latest.__contains__
                 self._taking = Taking(there, self._landing, self._step, self._notes, self._touch)
@@ -378,7 +397,12 @@ class SyncEngine:
         # Answers may come while a thread compares: lists are taken in one go.
         pusher = self._pusher
         on_their_way = list(pusher.latest) if pusher else []
-        return differing(found, [*on_their_way, *self._base.entries], self._expected_here)
+        changed = differing(found, [*on_their_way, *self._base.entries], self._expected_here)
+        return changed - {
+            path
+            for path, seen in self._called_off.items()
+            if seen is not None and found.entries.get(path) == seen
+        }
 
     def _expected_here(self, path: str) -> Identity | None:
         change = self._on_its_way(path)
@@ -524,7 +548,8 @@ class SyncEngine:
             self._touch(path)
             self._lose(guards.remote_lost(self.host, refused.why))
             return
-        if not change.taken_back and refused.code != "follows":  # those come of another change
+        ours = change.taken_back or change.called_off
+        if not ours and refused.code != "follows":  # those come of another change
             self._refusals[path] = self._refusals.get(path, 0) + 1
         if refused.code == "differs" and self._there is not None:
             self._there.differs(path, have)
@@ -535,12 +560,22 @@ class SyncEngine:
             self._notes.say(
                 path, reconcile.KEPT, "deleted here; the remote has files of its own in it"
             )
+        elif change.called_off:
+            self._called_off[path] = change.local
+            self._notes.say(path, "held", f"{CANCELLED}; `sidecar sync` goes on with it")
         elif refused.code in LOOK_AGAIN and self._refusals.get(path, 0) < PATIENCE:
             self._touch(path)
         else:
             remedy = REMEDIES.get(refused.code, OTHER_REMEDY)
             self._notes.say(path, "refused", f"{self.host} said: {refused.why}; {remedy}")
         self._on_change()
+
+    def _on_moved(self) -> None:
+        """A large content got further; told now and then, for people."""
+        now = time.monotonic()
+        if now - self._told_at > TELL_EVERY:
+            self._told_at = now
+            self._on_change()
 
     def _try_again(self) -> bool:
         """Takes a step that failed again; whether there is one."""
@@ -573,6 +608,7 @@ class SyncEngine:
             sent, seq, removed = pusher.bytes_sent, pusher.seq, self._shared.removed
             taken = self._taking.taken if self._taking else 0
             self._refusals.clear()
+            self._called_off.clear()
             async with self._taken(rescan=True) as dirty:
                 await there.sweep()
                 if prefer != "local":

@@ -27,7 +27,7 @@ from sidecar.sync.content import Content
 from sidecar.sync.revision import Delta
 from sidecar.sync.signature import FileSignature, block_size, remote_signature
 from sidecar.sync.signatures import SignatureStore
-from sidecar.sync.upload import Uploads
+from sidecar.sync.upload import Line, Transfer, Uploads
 
 ASK_ABOVE = 1 << 20
 """From this size on a lost signature is worth a round trip and the remote's read of the file."""
@@ -46,6 +46,7 @@ class Pusher:
     Args:
         refused: called with the agent's refusal after the change was taken off the list.
         agreed: called with the change when it is visible there.
+        moved: called when a large content has got further.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Pusher:
         *,
         refused: Callable[[Change, messages.Refused], None],
         agreed: Callable[[Change], None],
+        moved: Callable[[], None],
     ) -> None:
         self._agent, self._number, self._root = agent, number, root
         self._base, self._signatures = base, signatures
         self._refused, self._agreed = refused, agreed
-        self._uploads = Uploads(root, self._send, self._announcement)
+        line = Line(self._send, self._announcement, self._arrived, lambda: agent.rate)
+        self._uploads = Uploads(root, line, moved)
         self._flight: dict[int, Change] = {}
         self.latest: dict[str, Change] = {}
         """The newest change on its way, by path."""
@@ -80,6 +83,15 @@ class Pusher:
     def waiting(self) -> int:
         """Changes sent, or being sent, and not answered yet."""
         return len(self._flight)
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """Large contents that are on their way, and how far they are."""
+        return self._uploads.transfers
+
+    def cancel_uploads(self) -> None:
+        """Calls off what is being streamed, or waits for that. What arrived of it is kept there."""
+        self._uploads.cancel()
 
     async def settled(self) -> None:
         """Returns when every change so far was answered; at once after `close`. Later ones are
@@ -211,6 +223,18 @@ class Pusher:
         except RemoteError:
             return None  # it cannot be read there: the whole content goes, and is judged there
         return remote_signature(expect.identity.size, block, bytes(checksums))
+
+    async def _arrived(self, change: Change) -> bytes:
+        """The digests of what arrived of a content before, when its upload broke off."""
+        executable = change.node is not None and change.node.executable
+        try:
+            answer = await self._agent.request(
+                lambda id: messages.Partial(id, self._number, change.path, executable)
+            )
+        except RemoteError:
+            return b""  # it cannot be read there: all is sent
+        assert isinstance(answer, messages.PartialLeaves)
+        return answer.body
 
     def _there(self, mtime_ns: int) -> int:
         """An mtime as the remote's clock would have said it."""

@@ -7,13 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core import delta
-from sidecar.core.delta import ContentDigest, Copy, DeltaError, Literal, Operation, OperationDecoder
+from sidecar.core.delta import (
+    ContentDigest,
+    Copy,
+    DeltaError,
+    Literal,
+    Operation,
+    OperationDecoder,
+    Zeros,
+)
 from tests.core.feeding import every_way, in_pieces
 
 numbers = st.integers(0, delta.MAX_NUMBER)
 operations = st.lists(
     st.one_of(
-        st.builds(Copy, numbers, numbers), st.builds(Literal, st.binary(min_size=1, max_size=50))
+        st.builds(Copy, numbers, numbers),
+        st.builds(Zeros, numbers),
+        st.builds(Literal, st.binary(min_size=1, max_size=50)),
     ),
     max_size=6,
 )
@@ -21,12 +31,14 @@ cuts = st.lists(st.integers(0, 10_000), max_size=8)
 
 
 def encoded(some: list[Operation]) -> bytes:
-    return b"".join(
-        delta.encode_copy(*operation)
-        if isinstance(operation, Copy)
-        else delta.encode_literal(operation.data)
-        for operation in some
-    )
+    def one(operation: Operation) -> bytes:
+        if isinstance(operation, Copy):
+            return delta.encode_copy(*operation)
+        if isinstance(operation, Zeros):
+            return delta.encode_zeros(operation.length)
+        return delta.encode_literal(operation.data)
+
+    return b"".join(map(one, some))
 
 
 def joined(some: list[Operation]) -> list[Operation]:
@@ -43,6 +55,7 @@ def joined(some: list[Operation]) -> list[Operation]:
 def test_operations_have_the_bytes_that_were_agreed() -> None:
     assert delta.encode_literal(b"ab").hex() == "00026162"
     assert delta.encode_copy(300, 5).hex() == "01ac0205"
+    assert delta.encode_zeros(300).hex() == "02ac02"
     assert delta.encode_copy(delta.MAX_NUMBER, 0).hex() == "0180808080808080804000"
 
 
@@ -79,7 +92,7 @@ def test_garbage_gives_operations_or_our_error(garbage: bytes, where: list[int])
         pass
 
 
-@pytest.mark.parametrize("wire", ["02", "01" + "ff" * 10, "00" + "80" * 11 + "00"])
+@pytest.mark.parametrize("wire", ["03", "01" + "ff" * 10, "00" + "80" * 11 + "00"])
 def test_unknown_kinds_and_endless_numbers_are_refused(wire: str) -> None:
     for _ in (0, 1):
         with pytest.raises(DeltaError):

@@ -766,7 +766,7 @@ async def test_a_large_file_that_changes_often_while_it_goes_up_arrives_in_the_e
     await sides.begin(watch=False)
     await sides.engine.start()
     await sides.attach()
-    small, left = upload._Upload.small, 3 * PATIENCE
+    small, left = upload._Upload.sent_small, 3 * PATIENCE
 
     async def changing(self: Any, *args: Any) -> Any:
         nonlocal left
@@ -775,7 +775,7 @@ async def test_a_large_file_that_changes_often_while_it_goes_up_arrives_in_the_e
             raise local_files.Changed("it changed")
         return await small(self, *args)
 
-    monkeypatch.setattr(upload._Upload, "small", changing)
+    monkeypatch.setattr(upload._Upload, "sent_small", changing)
     content = random.Random(8).randbytes(200_000)
     sides.engine.saved([str(sides.write("large.bin", content))])
     await sides.until(lambda: bool(sides.synced))
