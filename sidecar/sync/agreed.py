@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from sidecar.core import identity, paths
+from sidecar.core import identity
 from sidecar.core.identity import DIRECTORY, FILE, OTHER, PACKED_SIZE, SYMLINK, Identity
 from sidecar.core.tree import FOLDER, Node
+from sidecar.sync.packed_tree import PackedTree
 
 
 class Agreed(NamedTuple):
@@ -69,6 +70,10 @@ def unpack(packed: bytes) -> Agreed:
     return Agreed(node, local, remote)
 
 
+def is_folder(packed: bytes) -> bool:
+    return packed[0] & _KIND == 1
+
+
 def node_of(packed: bytes) -> Node:
     """The node alone: what a plan asks of most paths."""
     head, digest = packed[0], packed[_DIGEST:]
@@ -78,69 +83,10 @@ def node_of(packed: bytes) -> Node:
     return Node(_KINDS[head & _KIND], bool(head & _EXECUTABLE), text)
 
 
-class AgreedTree(Mapping[str, Agreed]):
-    """A mapping from paths to entries, by folder. One thread changes it; others may read it
-    meanwhile, and see each path as it was or as it is."""
+class AgreedTree(PackedTree[Agreed]):
+    """What is agreed on, by path."""
 
-    def __init__(self) -> None:
-        self.folders: dict[str, dict[str, bytes]] = {}
-        """Packed entries by name, by folder; for looking only."""
-        self._count = 0
-
-    def __getitem__(self, path: str) -> Agreed:
-        return unpack(self.folders[paths.parent(path)][path[path.rfind("/") + 1 :]])
-
-    def __contains__(self, path: object) -> bool:
-        return isinstance(path, str) and self.packed(path) is not None
-
-    def get(self, path: str, default: Agreed | None = None) -> Agreed | None:  # type: ignore[override]
-        packed = self.packed(path)
-        return default if packed is None else unpack(packed)
-
-    def __iter__(self) -> Iterator[str]:
-        for folder, names in list(self.folders.items()):
-            for name in list(names):
-                yield f"{folder}/{name}" if folder else name
-
-    def __len__(self) -> int:
-        return self._count
-
-    def packed(self, path: str) -> bytes | None:
-        """The entry as it is held."""
-        folder, _, name = path.rpartition("/")
-        names = self.folders.get(folder)
-        return None if names is None else names.get(name)
-
-    def all_packed(self) -> Iterator[tuple[str, bytes]]:
-        for folder, names in list(self.folders.items()):
-            for name, packed in list(names.items()):
-                yield (f"{folder}/{name}" if folder else name), packed
-
-    def put(self, path: str, packed: bytes | None) -> bytes | None:
-        """Enters, or takes away where it is None; returns what was there."""
-        folder, _, name = path.rpartition("/")
-        names = self.folders.get(folder)
-        before = None if names is None else names.get(name)
-        if packed is not None:
-            if names is None:
-                names = self.folders[folder] = {}
-            names[name] = packed
-            self._count += before is None
-        elif names is not None and before is not None:
-            del names[name]
-            self._count -= 1
-            if not names:
-                del self.folders[folder]
-        return before
-
-    def put_folder(self, folder: str, names: dict[str, bytes]) -> None:
-        """Enters all of a folder that has no entries yet."""
-        if names:
-            self._count += len(names) - len(self.folders.get(folder, ()))
-            self.folders[folder] = names
-
-    def clear(self) -> None:
-        self.folders, self._count = {}, 0
+    unpack = staticmethod(unpack)
 
 
 class Nodes(Mapping[str, Node]):

@@ -127,10 +127,11 @@ class SyncEngine:
         self._shown_by = shown_by
         rules = Rules.load(root, settings.ignore, settings.include, nested)
         self._signatures = SignatureStore(store / "signatures")
-        self._here = Here(root, rules, self._signature_before, self._signatures.put)
         self._bond = Bond(store / "bond.json")
         # The last that can fail: nobody closes what a maker that failed had opened.
         self._base = Base(store / "base.journal")
+        signature, keep = self._signature_before, self._signatures.put
+        self._here = Here(root, rules, signature, keep, self._base.entries)
         self._watcher: Watcher | None = None
         self._there: There | None = None
         self._pusher: Pusher | None = None
@@ -394,22 +395,14 @@ class SyncEngine:
             await asyncio.sleep(WATCH_AGAIN)
 
     def _differing(self, found: Scan) -> set[str]:
-        # Answers may come while a thread compares: lists are taken in one go.
-        pusher = self._pusher
-        on_their_way = list(pusher.latest) if pusher else []
-        changed = differing(found, [*on_their_way, *self._base.entries], self._expected_here)
+        latest = self._pusher.latest.copy() if self._pusher else {}
+        on_their_way = {path: change.local for path, change in latest.items()}
+        changed = differing(found, self._base.entries, on_their_way)
         return changed - {
             path
             for path, seen in self._called_off.items()
             if seen is not None and found.entries.get(path) == seen
         }
-
-    def _expected_here(self, path: str) -> Identity | None:
-        change = self._on_its_way(path)
-        if change is not None:
-            return change.local
-        agreed = self._base.entries.get(path)
-        return agreed.local if agreed else None
 
     def _signature_before(self, path: str) -> FileSignature | None:
         """Of the content that the path was last sent with. From any thread."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sidecar import api
+from sidecar.core import identity, tree
 from sidecar.core import paths as names
-from sidecar.core import tree
 from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.core.tree import Node
 from sidecar.sync import content
+from sidecar.sync.agreed import LOCAL, AgreedTree
 from sidecar.sync.content import Content
 from sidecar.sync.ignore import Rules
 from sidecar.sync.local_files import Changed
@@ -33,6 +34,7 @@ class Here:
     Args:
         known: finds the signature of a large file's content before.
         keep: takes the one of a content that was read to be compared.
+        agreed: what base holds; of that the rules are asked once.
     """
 
     def __init__(
@@ -41,15 +43,25 @@ class Here:
         rules: Rules,
         known: content.Known,
         keep: Callable[[str, FileSignature], None],
+        agreed: AgreedTree | None = None,
     ) -> None:
         self.root, self.rules, self._known, self._keep = root, rules, known, keep
+        self._agreed = AgreedTree() if agreed is None else agreed
+        self._asked = -1  # the rules' generation that all of base was decided by
         self.problems: list[api.PathNote] = []
         """What the last scan could not use."""
 
     def scan(self) -> Scan:
-        """The tree, freshly, by the rules as they are now. Blocking: about 10 µs a file."""
+        """The tree, freshly, by the rules as they are now. Blocking: about 4 µs a file, 6 where
+        the rules have changed since the last time."""
         self.rules.refresh()
-        found = scan(self.root, self.rules)
+        generation = self.rules.generation
+        known = self._agreed if generation == self._asked else None
+        found = scan(self.root, self.rules, known=known)
+        if known is None:
+            # What is in base and was ignored must be found so again, until it was dealt with.
+            whole = found.entries.has_all_of(self._agreed)
+            self._asked = generation if whole else -1
         self.problems = [
             api.PathNote(
                 path=problem.path,
@@ -134,12 +146,28 @@ class Here:
 
 
 def differing(
-    found: Scan, known: Iterable[str], expected: Callable[[str], Identity | None]
+    found: Scan, agreed: AgreedTree, on_their_way: Mapping[str, Identity | None]
 ) -> set[str]:
-    """Paths of a scan that are not as expected, and known ones that are gone. What could not be
-    looked at is neither."""
-    paths = {path for path, here in found.entries.items() if here != expected(path)}
-    gone = (path for path in known if path not in found.entries)
-    hidden = found.hidden if found.problems else lambda _: False
-    paths.update(path for path in gone if not hidden(path))
+    """Paths of a scan that are not as base says, and known ones that are gone; of what is on its
+    way, whether it is as it was sent. What could not be looked at is neither. 0.2 µs a path."""
+    paths: set[str] = set()
+    known_folders = dict(agreed.folders)  # answers may come meanwhile
+    for folder, entries in found.entries.folders.items():
+        prefix = f"{folder}/" if folder else ""
+        known = known_folders.pop(folder, {}).copy()
+        for name, packed in entries.items():
+            was = known.pop(name, None)
+            if was is None or not was.startswith(packed, LOCAL):
+                paths.add(prefix + name)
+        paths.update(prefix + name for name in known)
+    for folder, known in known_folders.items():
+        prefix = f"{folder}/" if folder else ""
+        paths.update(prefix + name for name in list(known))
+    for path, sent in on_their_way.items():
+        if found.entries.packed(path) == identity.to_bytes(sent):
+            paths.discard(path)
+        else:
+            paths.add(path)
+    if found.problems:
+        paths = {path for path in paths if path in found.entries or not found.hidden(path)}
     return paths

@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ class _Again(NamedTuple):
 
     path: str
     due: tuple[float, ...]
-    known: dict[str, Identity]
+    known: Mapping[str, Identity]
     """What was told of it."""
 
 

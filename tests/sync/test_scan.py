@@ -2,12 +2,15 @@ import contextlib
 import os
 import socket
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 from sidecar.core import identity
+from sidecar.core.tree import Node
+from sidecar.sync.agreed import Agreed, AgreedTree, pack
 from sidecar.sync.ignore import Decision, Rules
-from sidecar.sync.scan import Problem, Scanner, scan
+from sidecar.sync.scan import Problem, Scan, Scanner, scan
 
 
 def make(root: Path, *paths: str) -> None:
@@ -141,3 +144,52 @@ def test_a_scan_can_be_taken_in_slices(tmp_path: Path) -> None:
     scanner = Scanner(tmp_path, Rules.load(tmp_path))
     assert sum(1 for _ in scanner.run()) >= 3
     assert scanner.result.entries == scan(tmp_path, Rules.load(tmp_path)).entries
+
+
+def agreed_on(found: Scan) -> AgreedTree:
+    """Base, where all of that was synced."""
+    known = AgreedTree()
+    for path, here in found.entries.items():
+        known.put(path, pack(Agreed(Node(here.kind, False, ""), here, here)))
+    return known
+
+
+def test_of_what_is_known_the_rules_are_not_asked_again(tmp_path: Path) -> None:
+    for path in ("a.py", "b.log", "pkg/c.py", "pkg/d.log", "logs/e.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    rules = Rules.load(tmp_path, ["*.log", "logs/"])
+    found = scan(tmp_path, rules)
+    again = scan(tmp_path, rules, known=agreed_on(found))
+    assert again.entries == found.entries
+    assert again.skipped == found.skipped
+    assert (
+        "pkg/c.py" in scan(tmp_path, Rules.load(tmp_path, ["*.py"]), known=agreed_on(found)).entries
+    )
+
+
+def test_a_known_file_that_is_a_folder_now_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    rules = Rules.load(tmp_path, ["logs/"])
+    found = scan(tmp_path, rules)
+    assert set(found.entries) == {"logs"}
+    (tmp_path / "logs").unlink()
+    (tmp_path / "logs").mkdir()
+    assert set(scan(tmp_path, rules, known=agreed_on(found)).entries) == set()
+
+
+def test_an_entry_takes_little_memory(tmp_path: Path) -> None:
+    """190 bytes, measured."""
+    for folder in range(20):
+        (tmp_path / f"package_{folder}").mkdir()
+        for number in range(50):
+            (tmp_path / f"package_{folder}/module_number{number}.py").touch()
+    rules = Rules.load(tmp_path)
+    scan(tmp_path, rules)
+    tracemalloc.start()
+    try:
+        found = scan(tmp_path, rules)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / len(found.entries) < 250
