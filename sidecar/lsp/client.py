@@ -39,6 +39,7 @@ class LspClient(Client):
         self.folders: list[str] = []
         self._unsaved: set[str] = set()
         self._bars: dict[tuple[str, str], Bar] = {}
+        self._states: dict[tuple[str, str], str] = {}
         self._shows_progress = False
         self._refreshes_lenses = False
         self._lines: dict[tuple[str, str], str] = {}
@@ -105,8 +106,13 @@ class LspClient(Client):
 
     def health(self, health: api.Health) -> None:
         super().health(health)
+        key = health.project, health.host
+        before, self._states[key] = self._states.get(key, "idle"), health.state
+        stopped = before != "question" == health.state and health.files > 0
+        if stopped and not self.knows_sidecar:
+            # It shows no state of ours; a message asks nothing and covers nothing.
+            self.show(f"{health.host}: {health.text}; {health.fix}", "warning")
         if self._shows_progress:
-            key = health.project, health.host
             if key not in self._bars:
                 self._bars[key] = Bar(self.peer)
             self._bars[key].take(health)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from tests.cli.person import TerminalSession
@@ -178,6 +179,19 @@ async def test_a_mass_deletion_is_a_state_and_the_persons_sync_asks(
     editor.answers = ["Remove them there (to the trash)"]
     await editor.request("sidecar/sync")
     assert not there.exists()
+
+
+async def test_an_editor_that_shows_no_states_gets_a_message(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    nearby.write("main.py", "one\n")
+    nearby.write("other.py", "one\n")
+    await editor.start(knows_sidecar=False)
+    await editor.command("sidecar.sync")
+    (embedded.home / "model").rename(embedded.home / "aside")
+    shown = await editor.wait(types.WINDOW_SHOW_MESSAGE, lambda one: "is gone" in one.message)
+    assert shown.type == types.MessageType.Warning
+    assert editor.asked == []
 
 
 async def test_two_names_of_one_folder_are_synced_once(
