@@ -106,6 +106,7 @@ export interface Frame {
 /**
  * A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
  * "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
+ * `transfers`: large files that are being sent, told a few times a second.
  */
 export interface Health {
   project: string;
@@ -120,6 +121,7 @@ export interface Health {
   lastSync: string;
   fix: string;
   command: string;
+  transfers: Transfer[];
 }
 
 /**
@@ -189,7 +191,8 @@ export interface Output {
 /**
  * A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
  * "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
- * back), "held" (one of very many removals, waits for a word), "waiting" (more than
+ * back), "held" (one of very many removals, or an upload that was called off; waits for a word),
+ * "waiting" (more than
  * `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
  * not be read here), "skipped" (never sent).
  */
@@ -328,6 +331,15 @@ export interface Synced {
   paths: string[];
   bytesSent: number;
   milliseconds: number;
+}
+
+/**
+ * A large file on its way: `done` of its `total` bytes are dealt with, sent or found there.
+ */
+export interface Transfer {
+  path: string;
+  done: number;
+  total: number;
 }
 
 /**

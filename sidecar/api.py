@@ -59,7 +59,8 @@ class SyncParams(Place, frozen=True, kw_only=True):
 class PathNote(Message, frozen=True, kw_only=True):
     """A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
     "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
-    back), "held" (one of very many removals, waits for a word), "waiting" (more than
+    back), "held" (one of very many removals, or an upload that was called off; waits for a word),
+    "waiting" (more than
     `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
     not be read here), "skipped" (never sent)."""
 
@@ -259,9 +260,18 @@ class DebugEnded(Message, frozen=True, kw_only=True):
 # --- state -----------------------------------------------------------------------------------
 
 
+class Transfer(Message, frozen=True, kw_only=True):
+    """A large file on its way: `done` of its `total` bytes are dealt with, sent or found there."""
+
+    path: str
+    done: int
+    total: int
+
+
 class Health(Message, frozen=True, kw_only=True):
     """A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
-    "syncing", "question" (waits for a decision), "disconnected". `text` says it for people."""
+    "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
+    `transfers`: large files that are being sent, told a few times a second."""
 
     project: str
     host: str
@@ -275,6 +285,7 @@ class Health(Message, frozen=True, kw_only=True):
     last_sync: str = ""
     fix: str = ""
     command: str = ""
+    transfers: list[Transfer] = []
 
 
 class StatusParams(Place, frozen=True, kw_only=True):

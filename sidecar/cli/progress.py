@@ -16,6 +16,12 @@ PATIENCE = 0.5
 EVERY = 0.1
 """Seconds between two versions of the line."""
 
+BAR = 20
+"""Characters of the bar that shows how far large files are."""
+
+FEW = 20
+"""Up to so many changes in a sync, the bytes of a large one say more than how many are done."""
+
 
 class Progress:
     """Fed with the states that the hub tells of; shows nothing where stderr is no terminal."""
@@ -53,6 +59,11 @@ class Progress:
 
     def _line(self, health: api.Health) -> str:
         text = f"{health.host}: {health.text}"
+        if health.transfers and self._most < FEW:
+            done = sum(one.done for one in health.transfers)
+            return terminal.printable(
+                f"{_bar(done, sum(one.total for one in health.transfers))} {text}"
+            )
         if health.queued and self._most > 1:
             done = self._most - health.queued
             text += f" ({done} of {self._most})"
@@ -63,6 +74,11 @@ class Progress:
         self._stream.write(f"\r\x1b[K{text[: columns - 1]}")
         self._stream.flush()
         self._shown = True
+
+
+def _bar(done: int, total: int) -> str:
+    filled = BAR * done // max(1, total)
+    return f"[{'#' * filled}{'.' * (BAR - filled)}]"
 
 
 def _columns(stream: TextIO) -> int:

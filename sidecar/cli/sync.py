@@ -34,6 +34,10 @@ def sync(options: argparse.Namespace) -> int:
                 ),
                 api.SyncResult,
             )
+        except KeyboardInterrupt:
+            progress.clear()
+            terminal.say("stopped; `sidecar sync` goes on where a large file's upload stopped")
+            raise
         finally:
             progress.clear()
         _print(result, options)

@@ -71,6 +71,12 @@ class Service:
             for session in self._registry.of_path(folder):
                 session.engine.saved(some)
 
+    def cancel_uploads(self, project: str, host: str) -> None:
+        """Calls off the large files that are on their way, for the project of that spelling."""
+        for session in self._registry.sessions:
+            if (str(session.project.spelled), session.name) == (project, host):
+                session.engine.cancel_uploads()
+
     def saved_in(self, root: str, path: str) -> None:
         """As `saved`, for one file whose project is known (`root_of`; "" is none): to look for it
         takes longer than all else that is done until the save is queued."""

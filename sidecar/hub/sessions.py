@@ -213,10 +213,14 @@ class Session:
             return api.SyncResult(
                 sent=0, removed=0, bytes_sent=0, seconds=0.0, plan=plan, summary=summary
             )
-        _, took = await self._brought_together(terms)
-        return took or await self.engine.sync(
-            only=params.paths, prefer=params.prefer, dry_run=params.dry_run, yes=params.yes
-        )
+        try:
+            _, took = await self._brought_together(terms)
+            return took or await self.engine.sync(
+                only=params.paths, prefer=params.prefer, dry_run=params.dry_run, yes=params.yes
+            )
+        except asyncio.CancelledError:  # who asked for it does not want it any more
+            self.engine.cancel_uploads()
+            raise
 
     async def connected(self, *, unasked: bool = False) -> AgentConnection:
         """A connection, whether or not both sides can be brought together: enough to look at jobs
@@ -374,6 +378,7 @@ class Session:
             files=self.engine.files,
             conflicts=self.engine.conflicts,
             last_sync=self.engine.last_sync,
+            transfers=[api.Transfer(**one._asdict()) for one in self.engine.transfers],
         )
 
     def _state(
@@ -390,7 +395,11 @@ class Session:
         if not engine.attached:
             return "connecting", "comparing both sides", ""
         if engine.queued:
-            return "syncing", f"{engine.queued} to send", ""
+            large = "".join(
+                f"; {one.path}: {100 * one.done // max(1, one.total)} % of {one.total >> 20} MB"
+                for one in engine.transfers
+            )
+            return "syncing", f"{engine.queued} to send{large}", ""
         if engine.waiting:
             fix = "run `sidecar sync` to be asked; `--yes` sends, `--prefer local` removes there"
             return "question", f"waits for your word: {engine.waiting}", fix

@@ -117,6 +117,10 @@ class LspClient(Client):
                 self._bars[key] = Bar(self.peer)
             self._bars[key].take(health)
 
+    def shown_by(self, token: str) -> tuple[str, str] | None:
+        """The project, and the host, whose progress has that token."""
+        return next((key for key, bar in self._bars.items() if bar.token == token), None)
+
     def notes(self, root: str, notes: list[api.PathNote]) -> None:
         self.board.notes(root, notes)
 

@@ -1,4 +1,5 @@
-"""`$/progress` while a project is connected and first sent; a single save shows nothing."""
+"""`$/progress` while a project is connected and first sent, and while a large file goes up, which
+its button calls off; a single save shows nothing."""
 
 from __future__ import annotations
 
@@ -41,9 +42,16 @@ class Bar:
         self._creating: asyncio.Task[None] | None = None
         self._latest: api.Health | None = None
 
+    @property
+    def token(self) -> str:
+        """Of what is shown now; "" where nothing is."""
+        return self._token
+
     def take(self, health: api.Health) -> None:
         self._latest = health
-        worth = health.state == "connecting" or health.queued >= WORTH_SHOWING
+        worth = (
+            health.state == "connecting" or health.queued >= WORTH_SHOWING or health.transfers != []
+        )
         busy = health.state in ("connecting", "syncing")
         if self._token:
             self._report(health) if busy else self._end(health)
@@ -74,14 +82,22 @@ class Bar:
                 "title": title,
                 "message": health.text,
                 "percentage": 0,
-                "cancellable": False,
+                "cancellable": True,
             }
         )
+        self._report(health)
 
     def _report(self, health: api.Health) -> None:
         self._most = max(self._most, health.queued)
-        value: dict[str, Any] = {"kind": "report", "message": health.text}
-        if self._most:
+        value: dict[str, Any] = {
+            "kind": "report",
+            "message": health.text,
+            "cancellable": health.transfers != [],
+        }
+        if health.transfers and health.queued < WORTH_SHOWING:  # the bytes say more than the count
+            done = sum(one.done for one in health.transfers)
+            value["percentage"] = 100 * done // max(1, sum(one.total for one in health.transfers))
+        elif self._most:
             value["percentage"] = 100 * (self._most - health.queued) // self._most
         self._send(value)
 

@@ -172,6 +172,7 @@ class Connection:
             (types.WORKSPACE_DID_CREATE_FILES, EVERY_FILE, self._files),
             (types.WORKSPACE_DID_DELETE_FILES, EVERY_FILE, self._files),
             (types.WORKSPACE_DID_RENAME_FILES, EVERY_FILE, self._renamed),
+            (types.WINDOW_WORK_DONE_PROGRESS_CANCEL, None, self._progress_cancelled),
             (types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(), self._lenses),
             (
                 types.TEXT_DOCUMENT_CODE_ACTION,
@@ -235,6 +236,11 @@ class Connection:
     def _renamed(self, params: types.RenameFilesParams) -> None:
         paths = [_local(uri) for file in params.files for uri in (file.old_uri, file.new_uri)]
         self.service.saved(self.client, [path for path in paths if path])
+
+    def _progress_cancelled(self, params: types.WorkDoneProgressCancelParams) -> None:
+        shown = self.client.shown_by(str(params.token))
+        if shown is not None:
+            self.service.cancel_uploads(*shown)
 
     def _lenses(self, params: types.CodeLensParams) -> list[types.CodeLens]:
         path = _local(params.text_document.uri)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 
 from sidecar import api
@@ -33,6 +34,15 @@ def test_a_long_sync_says_how_far_it_is_and_leaves_no_line_behind(at_once: None)
     assert screen.getvalue().endswith("\r\x1b[Kgpu1: sending (150 of 200)")
     shown.take(health("ready"))
     assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_large_file_shows_how_much_of_it_is_there(at_once: None) -> None:
+    screen = Screen()
+    sending = msgspec.structs.replace(
+        health("syncing", 1), transfers=[api.Transfer(path="a.bin", done=50, total=200)]
+    )
+    Progress(screen).take(sending)
+    assert screen.getvalue().endswith("[#####...............] gpu1: sending")
 
 
 def test_what_is_over_in_a_moment_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
