@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from bench.remote import Remote
 from bench.sync.peers import Copy, Peer
 from bench.sync.results import NOT_TOLD, OURS
 from sidecar.demo.editor import Editor
+from sidecar.errors import SidecarError
 
 
 class Sidecar(Peer):
@@ -49,6 +52,16 @@ class Sidecar(Peer):
         if odd:
             raise RuntimeError(f"the sidecar says: {odd[:3]}")
 
+    def sync_again(self, copy: Copy) -> None:
+        """After a cut: a request that came before the hub had heard of it fails with it."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return self.sync(copy)
+            except SidecarError as error:
+                if "connection" not in error.what or time.monotonic() > deadline:
+                    raise
+
     def begin(self, copy: Copy, path: str = "") -> None:
         if path:
             self._editors[copy].save(copy.here / path)
@@ -58,7 +71,7 @@ class Sidecar(Peer):
             editor = self._editors[copy]
             editor.wait_for("sidecar/synced", lambda synced: path in synced["paths"])
         else:
-            self.sync(copy)
+            self.sync_again(copy)
 
     def leave(self, copy: Copy) -> None:
         """Closes that editor. The hub stays as long as another one is open."""
