@@ -18,7 +18,7 @@ from bench.line import Line, possible
 from bench.sync import aims, busy, chart, edits, idle, publish, table, whole
 from bench.sync.peers import missing
 from bench.sync.results import Report, Result, from_json, to_json
-from bench.sync.scene import Link, Scene, scene
+from bench.sync.scene import OPTIONAL, Link, Scene, Terms, scene
 from sidecar.errors import SidecarError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(WORKLOADS))
     parser.add_argument("--links", default=",".join(LINES), help="some of: %(default)s")
     parser.add_argument("--rounds", type=int, help=f"that count; default {ROUNDS}")
+    parser.add_argument("--without", default="", help="programs that take no part: unison,sftp,tar")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} rounds, short windows")
     parser.add_argument("--from", dest="file", type=Path, help="show what this file holds")
     parser.add_argument("--publish", action="store_true", help="bring README's part up to date")
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         report = from_json(options.file.read_text())
     else:
         count = options.rounds or (QUICK if options.quick else ROUNDS)
-        report = measure(names, links, count, options.quick)
+        terms = Terms(count, options.quick, frozenset(options.without.split(",")))
+        report = measure(names, links, terms)
         RESULTS.mkdir(exist_ok=True)
         name = f"sync-{report.when.replace(':', '')}"
         (RESULTS / f"{name}.json").write_text(to_json(report))
@@ -77,16 +79,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measure(names: Sequence[str], links: Sequence[str], rounds: int, quick: bool) -> Report:
+def measure(names: Sequence[str], links: Sequence[str], terms: Terms) -> Report:
     """All of it, said as it goes."""
     machine, results, left_out = _machine(), [], []
     print(", ".join(machine.values()), flush=True)
     if not possible():
         left_out.append("lines with a delay, and bytes on the wire: they need root and Linux")
         links = ["loopback"]
-    for program in ("unison", "zstd", "sftp"):
-        if missing(program):
-            left_out.append(f"{program}: not installed")
+    for program in OPTIONAL:
+        if program in terms.without or missing(program):
+            left_out.append(f"{program}: not installed, or not wanted")
     for link in links:
         for name in names:
             workload, where = WORKLOADS[name]
@@ -94,7 +96,7 @@ def measure(names: Sequence[str], links: Sequence[str], rounds: int, quick: bool
                 continue
             began = time.monotonic()
             try:
-                found = _measured(workload, link, rounds, quick)
+                found = _measured(workload, link, terms)
             except FAILURES as error:  # the others are worth having
                 left_out.append(f"{name}, {link}: failed: {error}")
                 print(traceback.format_exc(), flush=True)
@@ -107,13 +109,11 @@ def measure(names: Sequence[str], links: Sequence[str], rounds: int, quick: bool
     return Report(when, machine, results, left_out)
 
 
-def _measured(
-    workload: Callable[[Scene], list[Result]], link: str, rounds: int, quick: bool
-) -> list[Result]:
+def _measured(workload: Callable[[Scene], list[Result]], link: str, terms: Terms) -> list[Result]:
     if link not in LINES:
-        with scene(Link(link, None), rounds, quick) as made:
+        with scene(Link(link, None), terms) as made:
             return workload(made)
-    with Line(*LINES[link]) as line, scene(Link(link, line), rounds, quick) as made:
+    with Line(*LINES[link]) as line, scene(Link(link, line), terms) as made:
         return workload(made)
 
 

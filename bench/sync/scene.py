@@ -33,17 +33,31 @@ class Link(NamedTuple):
     line: Line | None
 
 
+OPTIONAL = ("unison", "sftp", "tar")
+"""Programs that take part where they are installed; rsync must be."""
+
+
+class Terms(NamedTuple):
+    """How much is measured. `rounds`: that count. `quick`: short windows, nothing that takes a
+    minute. `without`: some of OPTIONAL that take no part."""
+
+    rounds: int
+    quick: bool = False
+    without: frozenset[str] = frozenset()
+
+
 class Scene:
     """One workload's. Made by `scene`.
 
     Attributes:
         ours, rsync, rsync_z, rsync_cold: always there.
-        unison, sftp, tar: None where it is not installed.
+        unison, sftp, tar: None where it is not installed or not wanted.
         rounds: how many count.
     """
 
-    def __init__(self, box: Remote, link: str, ssh: str, rounds: int, quick: bool) -> None:
-        self.box, self.link, self.rounds, self.quick = box, link, rounds, quick
+    def __init__(self, box: Remote, link: str, ssh: str, terms: Terms) -> None:
+        self.box, self.link = box, link
+        self.rounds, self.quick = terms.rounds, terms.quick
         self._wire = None
         if box.line is not None:
             self._wire = Wire(box.server, 2 * box.line.delay_ms / 1000)
@@ -53,11 +67,12 @@ class Scene:
         self.rsync_z = Rsync(box.environ, ssh, compress=True)
         self.rsync_cold = Rsync(box.environ, cold, compress=False, cold=True)
         self.unison = self.sftp = self.tar = None
-        if not missing("unison"):
+        wanted = {name for name in OPTIONAL if name not in terms.without and not missing(name)}
+        if "unison" in wanted:
             self.unison = Unison(box.environ, ssh, box.folder / "unison")
-        if not missing("sftp"):
+        if "sftp" in wanted:
             self.sftp = Sftp(box.environ, box.ssh_config)
-        if not missing("tar", "zstd"):
+        if "tar" in wanted and not missing("zstd"):
             self.tar = Tar(box.environ, ssh)
 
     def close(self) -> None:
@@ -102,10 +117,10 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(link: Link, rounds: int, quick: bool) -> Iterator[Scene]:
+def scene(link: Link, terms: Terms) -> Iterator[Scene]:
     """From entering to leaving; nothing is left of it, a hub in the middle of an upload neither."""
     with remote(link.line) as box, box.master() as ssh:
-        made = Scene(box, link.name, ssh, rounds, quick)
+        made = Scene(box, link.name, ssh, terms)
         hub = 0
         try:
             keeper = made.copy("keeper", Path.mkdir, both=False)
