@@ -135,7 +135,7 @@ def _saves(peer: Sidecar, copy: Copy, choice: random.Random, count: int) -> list
         trees.save(path, choice)
         began = time.perf_counter()
         peer.begin(copy, trees.SAVED)
-        samples.append(arrival(path, there, before, began))
+        samples.append(arrival(path, there, before, began, peer.name))
         peer.finish(copy, trees.SAVED)
         time.sleep(PAUSE)
     return samples

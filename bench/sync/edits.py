@@ -144,6 +144,6 @@ def once(
     edit(copy.here / path, choice)
     began = time.perf_counter()
     one.peer.begin(copy, path)
-    took = arrival(copy.here / path, copy.there / path, before, began)
+    took = arrival(copy.here / path, copy.there / path, before, began, one.peer.name)
     one.peer.finish(copy, path)
     return took, scene.quiet() - moved

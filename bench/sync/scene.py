@@ -147,15 +147,19 @@ def takers(*pairs: tuple[Peer | None, Copy, int]) -> list[Taker]:
     return [Taker(peer, copy, turns) for peer, copy, turns in pairs if peer is not None]
 
 
-def arrival(here: Path, there: Path, before: tuple[int, int, int], began: float) -> float:
-    """Milliseconds from `began` until the content there is the content here. `before`: how the
-    file there looked."""
+def arrival(here: Path, there: Path, before: tuple[int, int, int], began: float, by: str) -> float:
+    """Milliseconds from `began` until the content there is the content here.
+
+    Args:
+        before: how the file there looked.
+        by: who brings it.
+    """
     size = here.stat().st_size
     compared = before
     while True:
         now = time.perf_counter()
         if now - began > PATIENCE:
-            raise RuntimeError(f"{here.name} does not arrive")
+            raise RuntimeError(f"{here.name} does not arrive by {by}")
         look = looks(there)
         if look != compared and look[1] == size:
             if trees.same(here, there):
