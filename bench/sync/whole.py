@@ -71,6 +71,7 @@ def switch(scene: Scene) -> list[Result]:
 
     def switching(copy: Copy) -> tuple[Copy, Callable[[], object]]:
         branches[copy] += 1
+        time.sleep(1.1)  # to another second: rsync goes by size and whole seconds
         return copy, trees.switch(copy.here, branches[copy])
 
     peers = (scene.ours, scene.rsync, scene.rsync_z, scene.unison)
