@@ -119,8 +119,9 @@ async def _in_step(session: Session, *, as_is: bool) -> None:
     Raises:
         RunError: it cannot have, until a person decides.
     """
-    await session.engine.sync()
-    differing = [note for note in session.engine.notes if note.kind in STANDS_IN_THE_WAY]
+    engine = session.guest.engine if session.guest else session.engine
+    await engine.sync()
+    differing = [note for note in engine.notes if note.kind in STANDS_IN_THE_WAY]
     if differing and not as_is:
         named = ", ".join(f"{note.path} ({note.kind})" for note in differing[:5])
         raise RunError(
@@ -129,3 +130,5 @@ async def _in_step(session: Session, *, as_is: bool) -> None:
             "see `sidecar conflicts`, or debug what is there with --as-is",
             code="differs",
         )
+    if session.guest is not None:
+        await session.guest.barrier(as_is=as_is)

@@ -71,7 +71,7 @@ class Runs:
             **params.env,
         }
         known = await commit
-        barrier = await session.engine.barrier(as_is=params.as_is)
+        barrier = await session.barrier(as_is=params.as_is)
         sending = session.engine.queued
         job = await session.jobs.run(
             agent,

@@ -29,7 +29,9 @@ from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
+from sidecar.sync.barrier import Barrier
 from sidecar.sync.engine import SyncEngine
+from sidecar.sync.guest import Guest
 from sidecar.sync.ignore import Rules
 from sidecar.sync.meeting import NOTHING_SAID, Terms
 
@@ -69,6 +71,9 @@ class Session:
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
         self._others = others
+        self.guest: Guest | None = None
+        """Where the folder there is kept in step through another host."""
+        self._marker = ""
         self._patience = 0
         self._again_later: asyncio.TimerHandle | None = None
         self._spare: tuple[AgentConnection, int] | None = None
@@ -171,8 +176,36 @@ class Session:
         Raises:
             SidecarError: why not. `health` says it too, until the next try.
         """
-        agent, _ = await self._brought_together(NOTHING_SAID, unasked=unasked)
+        self.guest = None
+        try:
+            agent, _ = await self._brought_together(NOTHING_SAID, unasked=unasked)
+        except SyncError as error:
+            if error.code != "shown-twice":
+                raise
+            agent = await self._be_a_guest(error)
         return agent
+
+    async def _be_a_guest(self, error: SyncError) -> AgentConnection:
+        """Runs here see what the other host's session sends."""
+        keeper = self._keeper()
+        if keeper is None:
+            raise error
+        async with self._attaching:
+            agent = await self._connected(unasked=True)
+            number = self._unused_root(agent)
+            guest = Guest(keeper.engine, agent, number, self.name)
+            self.engine.remote_root = await guest.enter(self.host.path)
+            self.guest, self.number = guest, number
+            self._interpreter = None
+            self.jobs.paths = self.path_map()
+            self.link_changed()
+            return agent
+
+    async def barrier(self, *, as_is: bool) -> Barrier:
+        """What a run must find there; when `ready`. Raises as SyncEngine.barrier."""
+        if self.guest is not None:
+            return await self.guest.barrier(as_is=as_is)
+        return await self.engine.barrier(as_is=as_is)
 
     async def _brought_together(
         self, terms: Terms, *, unasked: bool = False
@@ -287,7 +320,7 @@ class Session:
         self._bring_back()
 
     def link_down(self, error: SidecarError) -> None:
-        self._attached = self._jobs_over = None
+        self._attached = self._jobs_over = self.guest = None
         self.engine.detach()
         self.jobs.disconnected()
 
@@ -328,12 +361,17 @@ class Session:
 
     def _shown_by(self, marker: str) -> str:
         """The other host through which this project has the folder with that marker in step."""
+        self._marker = marker
+        keeper = self._keeper()
+        return keeper.name if keeper is not None else ""
+
+    def _keeper(self) -> Session | None:
         for other in self._others():
             engine = other.engine
-            same = other is not self and other.root == self.root and engine.marker == marker
+            same = other is not self and other.root == self.root and engine.marker == self._marker
             if same and engine.attached:
-                return other.name
-        return ""
+                return other
+        return None
 
     def _bring_back(self) -> None:
         if self._wanted:
@@ -389,6 +427,8 @@ class Session:
         link, engine = self.link, self.engine
         if link.state != "ready":
             return link.state, link.text, link.fix
+        if self.guest is not None and self.guest.engine.attached:
+            return "ready", f"kept in step through {self.guest.engine.host}", ""
         if self.failed is not None:
             why = f": {self.failed.why}" if self.failed.why else ""
             return "question", f"{self.failed.what}{why}", self.failed.fix

@@ -685,6 +685,15 @@ class SyncEngine:
         for path in paths:
             self._touch(path)
 
+    def seen_by(self, agent: AgentConnection, number: int) -> There:
+        """The folder as another machine shows it that has the same one."""
+        return There(agent, number, self._base)
+
+    async def answered(self) -> None:
+        """Returns when all that was sent so far was answered."""
+        pusher, _ = self._connected()
+        await pusher.settled()
+
     async def barrier(self, *, as_is: bool = False) -> Barrier:
         """Sends every change that was made before this call, and says what a run must find there.
 

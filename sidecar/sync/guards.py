@@ -109,6 +109,6 @@ def shown_twice(host: str, other: str, place: str) -> SyncError:
     return SyncError(
         f"{host} and {other} show the same folder",
         f"{place} is kept in step through {other}",
-        f"go on through {other} (`-H {other}`), or end what uses it and try again",
+        f"sync through {other} (`-H {other}`); runs on {host} work, and wait for what goes there",
         code="shown-twice",
     )

@@ -212,4 +212,15 @@ async def test_two_names_of_one_folder_are_synced_once(
     assert "-H gpu1" in done.stderr
     editor.save(laptop.project / "main.py", "two\n")
     await editor.wait("sidecar/synced", lambda note: "main.py" in note.paths)
-    assert (embedded.home / "model/main.py").read_text() == "two\n"
+    there = embedded.home / "model/main.py"
+    assert there.read_text() == "two\n"
+    # Runs there wait for the same saves, and are refused for the same reasons.
+    laptop.write("main.py", "three\n")
+    done = laptop.sidecar("run", "-H", "gpu2", "cat", "main.py")
+    assert done.stdout == "three\n", done.stderr
+    there.write_text("edited there\n")
+    laptop.write("main.py", "four\n")
+    done = laptop.sidecar("run", "-H", "gpu2", "cat", "main.py")
+    assert done.returncode == 125
+    assert "main.py" in done.stderr
+    assert there.read_text() == "edited there\n"
