@@ -38,6 +38,32 @@ export interface AttachResult {
 }
 
 /**
+ * Looks at both sides, and changes nothing.
+ */
+export interface ConflictsParams {
+  project?: string;
+  host?: string;
+}
+
+export interface ConflictsResult {
+  notes: PathNote[];
+}
+
+/**
+ * Something that a sync overwrote or removed, and that can be brought back. `when`: ISO 8601
+ * in UTC. `side`: where it was, and lies.
+ */
+export interface Copy {
+  id: string;
+  side: "local" | "remote";
+  path: string;
+  kind: "file" | "link";
+  size: number;
+  when: string;
+  why: string;
+}
+
+/**
  * Notification `sidecar/debugEnded`: nothing listens on that port any more. `why` is empty
  * where the debuggee or its client ended it.
  */
@@ -70,6 +96,32 @@ export interface DebugResult {
   host: string;
   port: number;
   configuration: Record<string, string | number | boolean>;
+}
+
+/**
+ * `path`: absolute. `color`: with the terminal's colours, where git is there to make them.
+ */
+export interface DiffParams {
+  project?: string;
+  host?: string;
+  path: string;
+  color?: boolean;
+}
+
+/**
+ * `text`: a unified diff from what is here to what is there, "" where both are equal; `binary`:
+ * there is none, since one of them is no text. `file`: a copy of theirs, and `patch`: the diff, as
+ * files that stay for a while; "" where there is none. `why`: why they were not compared.
+ */
+export interface DiffResult {
+  path: string;
+  text: string;
+  binary: boolean;
+  here: Version;
+  there: Version;
+  file: string;
+  patch: string;
+  why: string;
 }
 
 /**
@@ -194,12 +246,15 @@ export interface Output {
  * back), "held" (one of very many removals, or an upload that was called off; waits for a word),
  * "waiting" (more than
  * `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
- * not be read here), "skipped" (never sent).
+ * not be read here), "skipped" (never sent). `here` and `there`: what both sides have, where a
+ * person has to decide.
  */
 export interface PathNote {
   path: string;
   kind: string;
   text: string;
+  here: Version | null;
+  there: Version | null;
 }
 
 /**
@@ -227,6 +282,27 @@ export interface ResizeParams {
   job?: string;
   rows: number;
   columns: number;
+}
+
+/**
+ * `paths`: absolute, of files, of folders with what is below them, or with `*`, `?`, `[…]`;
+ * `all`: every conflict. `keep` "both": theirs comes beside mine, under another name.
+ */
+export interface ResolveParams {
+  project?: string;
+  host?: string;
+  keep: "both" | "local" | "remote";
+  paths?: string[];
+  all?: boolean;
+  dryRun?: boolean;
+}
+
+/**
+ * `done`: what was settled (or would be), `text` saying how; `left`: what was not, and why.
+ */
+export interface ResolveResult {
+  done: PathNote[];
+  left: PathNote[];
 }
 
 /**
@@ -274,11 +350,25 @@ export interface SignalParams {
 }
 
 /**
+ * What one rule keeps out: files and folders that were counted, and their bytes. `more`: there
+ * are others that were not, since counting took too long.
+ */
+export interface Skipped {
+  rule: string;
+  source: string;
+  entries: number;
+  bytes: number;
+  more: boolean;
+}
+
+/**
  * All projects that the hub holds where `project` is ""; else that one, without dialling.
+ * `skipped`: also say what the rules keep out of it, which takes up to some seconds.
  */
 export interface StatusParams {
   project?: string;
   host?: string;
+  skipped?: boolean;
 }
 
 /**
@@ -289,6 +379,7 @@ export interface StatusResult {
   version: string;
   sessions: Health[];
   notes: PathNote[];
+  skipped: Skipped[];
 }
 
 /**
@@ -309,7 +400,8 @@ export interface SyncParams {
 /**
  * What one sync did; `bytesSent` counts frames of this project as they went out. `taken`:
  * files and links that came here. `plan`: for a dry run, lines like "push model.py"; `summary`:
- * how both sides compare, where it would be their first contact.
+ * how both sides compare, where it would be their first contact. `skipped`: on a first sync, what
+ * the rules keep out.
  */
 export interface SyncResult {
   sent: number;
@@ -320,6 +412,7 @@ export interface SyncResult {
   plan: string[];
   taken: number;
   summary: string;
+  skipped: Skipped[];
 }
 
 /**
@@ -340,6 +433,24 @@ export interface Transfer {
   path: string;
   done: number;
   total: number;
+}
+
+/**
+ * `paths`: absolute; only copies of these and of what is below them. Newest first.
+ */
+export interface TrashParams {
+  project?: string;
+  host?: string;
+  paths?: string[];
+  limit?: number;
+}
+
+/**
+ * `more`: there are others that are not listed.
+ */
+export interface TrashResult {
+  copies: Copy[];
+  more: boolean;
 }
 
 /**
@@ -364,6 +475,38 @@ export interface TrustResult {
 }
 
 /**
+ * Brings copies back, by `ids` or their beginnings, and the newest of each of `paths`
+ * (absolute). What they replace goes to the trash of that side.
+ */
+export interface UndoParams {
+  project?: string;
+  host?: string;
+  ids?: string[];
+  paths?: string[];
+  side?: "" | "local" | "remote";
+  dryRun?: boolean;
+}
+
+/**
+ * `notes`: what is to be decided of these paths from here on.
+ */
+export interface UndoResult {
+  restored: Copy[];
+  notes: PathNote[];
+}
+
+/**
+ * What is at a path on one side. `changed`: when, ISO 8601 in UTC, by this machine's clock;
+ * `by`: the user there whose file it is.
+ */
+export interface Version {
+  kind: "file" | "folder" | "link" | "nothing" | "other";
+  size: number;
+  changed: string;
+  by: string;
+}
+
+/**
  * The hub's answer, in the same form. `problem`: why it will not talk, empty if it will.
  */
 export interface Welcome {
@@ -371,6 +514,31 @@ export interface Welcome {
   sidecar: string;
   pid: number;
   problem: string;
+}
+
+/**
+ * `path`: absolute; nothing needs to be there.
+ */
+export interface WhyParams {
+  project?: string;
+  host?: string;
+  path: string;
+}
+
+/**
+ * Why a path is synced or not. `rule` and `source`: what decided ("*.log", ".gitignore:3"), ""
+ * where no rule did; `managed`: both sides agreed on it once; `next`: what the next sync would
+ * do; `note`: what is to be decided about it.
+ */
+export interface WhyResult {
+  path: string;
+  here: Version;
+  synced: boolean;
+  rule: string;
+  source: string;
+  managed: boolean;
+  next: string;
+  note: PathNote | null;
 }
 
 export interface Requests {
@@ -384,6 +552,12 @@ export interface Requests {
   'sidecar/sync': { params: SyncParams; result: SyncResult };
   'sidecar/status': { params: StatusParams; result: StatusResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
+  'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };
+  'sidecar/diff': { params: DiffParams; result: DiffResult };
+  'sidecar/resolve': { params: ResolveParams; result: ResolveResult };
+  'sidecar/trash': { params: TrashParams; result: TrashResult };
+  'sidecar/undo': { params: UndoParams; result: UndoResult };
+  'sidecar/why': { params: WhyParams; result: WhyResult };
 }
 
 export interface Notifications {

@@ -56,23 +56,37 @@ class SyncParams(Place, frozen=True, kw_only=True):
     yes: bool = False
 
 
+class Version(Message, frozen=True, kw_only=True):
+    """What is at a path on one side. `changed`: when, ISO 8601 in UTC, by this machine's clock;
+    `by`: the user there whose file it is."""
+
+    kind: Literal["nothing", "file", "folder", "link", "other"]
+    size: int = 0
+    changed: str = ""
+    by: str = ""
+
+
 class PathNote(Message, frozen=True, kw_only=True):
     """A path and what is to be said of it. `kind`: "conflict" (both sides changed it),
     "newer-there" (only the remote did), "kept" (removed here, kept there), "deleted-there" (put
     back), "held" (one of very many removals, or an upload that was called off; waits for a word),
     "waiting" (more than
     `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
-    not be read here), "skipped" (never sent)."""
+    not be read here), "skipped" (never sent). `here` and `there`: what both sides have, where a
+    person has to decide."""
 
     path: str
     kind: str
     text: str
+    here: Version | None = None
+    there: Version | None = None
 
 
 class SyncResult(Message, frozen=True, kw_only=True):
     """What one sync did; `bytes_sent` counts frames of this project as they went out. `taken`:
     files and links that came here. `plan`: for a dry run, lines like "push model.py"; `summary`:
-    how both sides compare, where it would be their first contact."""
+    how both sides compare, where it would be their first contact. `skipped`: on a first sync, what
+    the rules keep out."""
 
     sent: int
     removed: int
@@ -82,6 +96,7 @@ class SyncResult(Message, frozen=True, kw_only=True):
     plan: list[str] = []
     taken: int = 0
     summary: str = ""
+    skipped: list[Skipped] = []
 
 
 class Synced(Message, frozen=True, kw_only=True):
@@ -92,6 +107,132 @@ class Synced(Message, frozen=True, kw_only=True):
     paths: list[str]
     bytes_sent: int
     milliseconds: float
+
+
+class Skipped(Message, frozen=True, kw_only=True):
+    """What one rule keeps out: files and folders that were counted, and their bytes. `more`: there
+    are others that were not, since counting took too long."""
+
+    rule: str
+    source: str
+    entries: int
+    bytes: int
+    more: bool = False
+
+
+# --- repair ----------------------------------------------------------------------------------
+
+
+class ConflictsParams(Place, frozen=True, kw_only=True):
+    """Looks at both sides, and changes nothing."""
+
+
+class ConflictsResult(Message, frozen=True, kw_only=True):
+    notes: list[PathNote]
+
+
+class DiffParams(Place, frozen=True, kw_only=True):
+    """`path`: absolute. `color`: with the terminal's colours, where git is there to make them."""
+
+    path: str
+    color: bool = False
+
+
+class DiffResult(Message, frozen=True, kw_only=True):
+    """`text`: a unified diff from what is here to what is there, "" where both are equal; `binary`:
+    there is none, since one of them is no text. `file`: a copy of theirs, and `patch`: the diff, as
+    files that stay for a while; "" where there is none. `why`: why they were not compared."""
+
+    path: str
+    text: str
+    binary: bool
+    here: Version
+    there: Version
+    file: str = ""
+    patch: str = ""
+    why: str = ""
+
+
+class ResolveParams(Place, frozen=True, kw_only=True):
+    """`paths`: absolute, of files, of folders with what is below them, or with `*`, `?`, `[…]`;
+    `all`: every conflict. `keep` "both": theirs comes beside mine, under another name."""
+
+    keep: Literal["local", "remote", "both"]
+    paths: list[str] = []
+    all: bool = False
+    dry_run: bool = False
+
+
+class ResolveResult(Message, frozen=True, kw_only=True):
+    """`done`: what was settled (or would be), `text` saying how; `left`: what was not, and why."""
+
+    done: list[PathNote]
+    left: list[PathNote]
+
+
+class TrashParams(Place, frozen=True, kw_only=True):
+    """`paths`: absolute; only copies of these and of what is below them. Newest first."""
+
+    paths: list[str] = []
+    limit: int = 1000
+
+
+class Copy(Message, frozen=True, kw_only=True):
+    """Something that a sync overwrote or removed, and that can be brought back. `when`: ISO 8601
+    in UTC. `side`: where it was, and lies."""
+
+    id: str
+    side: Literal["local", "remote"]
+    path: str
+    kind: Literal["file", "link"]
+    size: int
+    when: str
+    why: str
+
+
+class TrashResult(Message, frozen=True, kw_only=True):
+    """`more`: there are others that are not listed."""
+
+    copies: list[Copy]
+    more: bool = False
+
+
+class UndoParams(Place, frozen=True, kw_only=True):
+    """Brings copies back, by `ids` or their beginnings, and the newest of each of `paths`
+    (absolute). What they replace goes to the trash of that side."""
+
+    ids: list[str] = []
+    paths: list[str] = []
+    side: Literal["", "local", "remote"] = ""
+    dry_run: bool = False
+
+
+class UndoResult(Message, frozen=True, kw_only=True):
+    """`notes`: what is to be decided of these paths from here on."""
+
+    restored: list[Copy]
+    notes: list[PathNote] = []
+
+
+class WhyParams(Place, frozen=True, kw_only=True):
+    """`path`: absolute; nothing needs to be there."""
+
+    path: str
+
+
+class WhyResult(Message, frozen=True, kw_only=True):
+    """Why a path is synced or not. `rule` and `source`: what decided ("*.log", ".gitignore:3"), ""
+    where no rule did; `managed`: both sides agreed on it once; `next`: what the next sync would
+    do; `note`: what is to be decided about it."""
+
+    path: str
+    here: Version
+    synced: bool
+    rule: str
+    source: str
+    managed: bool
+    next: str
+    note: PathNote | None = None
 
 
 # --- jobs ------------------------------------------------------------------------------------
@@ -289,7 +430,10 @@ class Health(Message, frozen=True, kw_only=True):
 
 
 class StatusParams(Place, frozen=True, kw_only=True):
-    """All projects that the hub holds where `project` is ""; else that one, without dialling."""
+    """All projects that the hub holds where `project` is ""; else that one, without dialling.
+    `skipped`: also say what the rules keep out of it, which takes up to some seconds."""
+
+    skipped: bool = False
 
 
 class StatusResult(Message, frozen=True, kw_only=True):
@@ -299,6 +443,7 @@ class StatusResult(Message, frozen=True, kw_only=True):
     version: str
     sessions: list[Health]
     notes: list[PathNote] = []
+    skipped: list[Skipped] = []
 
 
 class TrustParams(Place, frozen=True, kw_only=True):
@@ -373,6 +518,12 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/sync": (SyncParams, SyncResult),
     "sidecar/status": (StatusParams, StatusResult),
     "sidecar/trust": (TrustParams, TrustResult),
+    "sidecar/conflicts": (ConflictsParams, ConflictsResult),
+    "sidecar/diff": (DiffParams, DiffResult),
+    "sidecar/resolve": (ResolveParams, ResolveResult),
+    "sidecar/trash": (TrashParams, TrashResult),
+    "sidecar/undo": (UndoParams, UndoResult),
+    "sidecar/why": (WhyParams, WhyResult),
 }
 """Client to hub: parameters and result of each request."""
 

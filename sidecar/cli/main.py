@@ -141,8 +141,35 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("-s", "--signal", default="stop", metavar="NAME", help="send this one only")
     add("debug", "debug:debug", "starts a script there under debugpy", place, target)
 
-    add("status", "status:status", "connections, queues, conflicts", place, json)
-    add("conflicts", "status:conflicts", "what differs on both sides", place, json)
+    status = add("status", "status:status", "connections, queues, conflicts", place, json)
+    status.add_argument(
+        "-v", "--verbose", action="store_true", help="and what this project's rules keep out"
+    )
+    add("conflicts", "conflicts:conflicts", "what differs on both sides", place, json)
+    diff = add("diff", "conflicts:diff", "from what is here to what is there", place, json)
+    diff.add_argument("paths", nargs="+", metavar="PATH")
+    resolve = add("resolve", "conflicts:resolve", "decides what differs", place, json)
+    resolve.add_argument(
+        "--keep",
+        choices=("local", "remote", "both"),
+        required=True,
+        help="what makes way goes to the trash; both: theirs comes here under another name",
+    )
+    resolve.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    resolve.add_argument("--all", action="store_true", help="all that `sidecar conflicts` lists")
+    resolve.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files, folders, or quoted patterns ('*.py')"
+    )
+    undo = add("undo", "undo:undo", "brings back what a sync overwrote or removed", place, json)
+    undo.add_argument("-l", "--list", action="store_true", help="only list, of these paths")
+    undo.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    undo.add_argument("--side", choices=("local", "remote"), default="", help="that trash only")
+    undo.add_argument("--all", action="store_true", help="list all, however many")
+    undo.add_argument(
+        "items", nargs="*", metavar="ID|PATH", help="the newest of a path; none: list them"
+    )
+    why = add("why", "why:why", "which rule decides about a path", place, json)
+    why.add_argument("paths", nargs="+", metavar="PATH", help="nothing needs to be there")
     config = add("config", "settings:config", "each setting and where it comes from", place, json)
     config.add_argument("key", nargs="?", default="", metavar="KEY", help="this one only")
     add("trust", "settings:trust", "lets this project's shared settings count", place)

@@ -1,21 +1,32 @@
-"""`sidecar status` and `sidecar conflicts`: what the hub holds, without dialling anything."""
+"""`sidecar status`: what the hub holds, without dialling anything."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
 
 import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
+from sidecar.core.amount import size
 from sidecar.hub.process import HubError
 
 _COLOURS = {"ready": terminal.GREEN, "question": terminal.YELLOW, "disconnected": terminal.RED}
 
 
+MOST_RULES = 20
+"""Rules that are told; `--json` has all."""
+
+
 def status(options: argparse.Namespace) -> int:
-    """Asks a running hub only: one started for this could only say that it does nothing."""
+    """Asks a running hub only: one started for this could only say that it does nothing. With -v
+    it looks at this project's rules, which needs one."""
+    if options.verbose:
+        return _verbose(options)
     try:
         hub = place.connect(options, start=False)
     except HubError as error:
@@ -32,9 +43,32 @@ def status(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(found).decode())
         return 0
+    _print(found)
+    return 0
+
+
+def _verbose(options: argparse.Namespace) -> int:
+    """This project alone, its notes, and what is not synced."""
+    with place.connect(options) as hub:
+        params = api.StatusParams(**place.where(options), skipped=True)
+        found = hub.call("sidecar/status", params, api.StatusResult)
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+        return 0
+    _print(found)
+    if found.notes:
+        rows = [(note.kind, note.path, note.text) for note in found.notes]
+        print(f"\n{terminal.table(('WHAT', 'PATH', ''), rows)}")
+    if found.skipped:
+        print()
+        print_skipped(found.skipped, sys.stdout)
+    return 0
+
+
+def _print(found: api.StatusResult) -> None:
     if not found.sessions:
         print("No project is open. The next `sidecar sync`, `sidecar run` or editor opens one.")
-        return 0
+        return
     rows = [
         (
             one.host,
@@ -54,23 +88,24 @@ def status(options: argparse.Namespace) -> int:
     for one, line in zip(found.sessions, lines[1:], strict=True):
         colour = _COLOURS.get(one.state, "")
         print(line.replace(one.state, terminal.painted(one.state, colour), 1) if colour else line)
-    return 0
 
 
-def conflicts(options: argparse.Namespace) -> int:
-    """Exit status 1 where there are some, as `diff` has it."""
-    with place.connect(options) as hub:
-        params = api.StatusParams(**place.where(options))
-        found = hub.call("sidecar/status", params, api.StatusResult)
-    if options.json:
-        print(msgspec.json.encode(found.notes).decode())
-    elif found.notes:
-        rows = [(note.kind, note.path, note.text) for note in found.notes]
-        print(terminal.table(("WHAT", "PATH", ""), rows))
-        terminal.say("decide with `sidecar sync --prefer local|remote|newer PATH…`")
-    elif not found.sessions:
-        terminal.say("This project is not open; `sidecar sync` compares both sides.")
-    return 1 if found.notes else 0
+def print_skipped(rules: Sequence[api.Skipped], stream: TextIO) -> None:
+    """What is not synced, by rule, the largest first."""
+    rows = [
+        (one.rule, one.source, f"{'over ' if one.more else ''}{one.entries}", _bytes(one))
+        for one in rules[:MOST_RULES]
+    ]
+    head = ("NOT SYNCED", "BY", "ENTRIES", "SIZE")
+    first, _, rest = terminal.table(head, rows, right=(2, 3)).partition("\n")
+    print(terminal.painted(first, terminal.DIM, stream), file=stream)
+    print(rest, file=stream)
+    if len(rules) > MOST_RULES:
+        print(f"and {len(rules) - MOST_RULES} rules more", file=stream)
+
+
+def _bytes(one: api.Skipped) -> str:
+    return f"{'over ' if one.more else ''}{size(one.bytes)}"
 
 
 def _shown(path: str) -> str:

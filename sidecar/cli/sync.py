@@ -12,6 +12,7 @@ from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
+from sidecar.cli.status import print_skipped
 from sidecar.core.amount import size
 
 
@@ -60,6 +61,8 @@ def _print(result: api.SyncResult, options: argparse.Namespace) -> None:
     for note in result.notes:
         kind = terminal.painted(note.kind, terminal.YELLOW)
         print(f"{kind}: {terminal.one_line(f'{note.path}: {note.text}')}", file=sys.stderr)
+    if result.skipped:
+        print_skipped(result.skipped, sys.stderr)
     if options.dry_run:
         terminal.say(f"{len(result.plan)} changes would be made; nothing was done")
     else:

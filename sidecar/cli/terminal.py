@@ -10,9 +10,10 @@ import contextlib
 import getpass
 import io
 import os
+import re
 import sys
 import termios
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from sidecar import api
@@ -53,21 +54,39 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def only_colours(text: str) -> str:
+    """Lines of several that may be coloured, without what else could steer a terminal."""
+    parts = _COLOUR.split(text)
+    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
+
+
+_COLOUR = re.compile(r"(\033\[[0-9;]*m|\033\[K)")
+
+
+def has_colours(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def painted(text: str, colour: str, stream: TextIO | None = None) -> str:
-    stream = stream or sys.stderr
-    coloured = (
-        stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    coloured = has_colours(stream or sys.stderr)
     return f"\033[{colour}m{text}\033[0m" if coloured else text
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest entry; the last one runs free."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
+) -> str:
+    """Columns as wide as their widest entry; the last one runs free. `right`: columns of numbers,
+    which end under one another."""
     lines = [tuple(head), *(tuple(one_line(cell) for cell in row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    widths[-1] = 0
+    widths = [-width if column in right else width for column, width in enumerate(widths)]
+    if len(head) - 1 not in right:
+        widths[-1] = 0
     return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(
+            f"{cell:>{-width}}" if width < 0 else f"{cell:<{width}}"
+            for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
     )
 

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import sidecar
 from sidecar import api
 from sidecar.config import trust as trusted
@@ -20,6 +22,7 @@ from sidecar.errors import ConfigError, SidecarError
 from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
 from sidecar.hub.registry import Registry, local_paths
+from sidecar.hub.repairs import Repairs
 from sidecar.hub.runs import Runs
 from sidecar.hub.sessions import Session
 
@@ -34,6 +37,7 @@ class Service:
         self._registry = Registry(on_change)
         self._runs = Runs(self._registry)
         self._debugging = Debugging(self._registry)
+        self._repairs = Repairs(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/input": self._runs.input,
@@ -45,6 +49,12 @@ class Service:
             "sidecar/sync": self._sync,
             "sidecar/status": self._status,
             "sidecar/trust": self._trust,
+            "sidecar/conflicts": self._repairs.conflicts,
+            "sidecar/diff": self._repairs.diff,
+            "sidecar/resolve": self._repairs.resolve,
+            "sidecar/trash": self._repairs.trash,
+            "sidecar/undo": self._repairs.undo,
+            "sidecar/why": self._repairs.why,
         }
 
     @property
@@ -123,21 +133,33 @@ class Service:
     async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
         session = await self._registry.session(client, params.project, params.host)
         with session.speaking():
-            return await session.synced(params)
+            result = await session.synced(params)
+        if session.engine.just_met:
+            session.engine.just_met = False
+            kept_out = await self._repairs.skipped(client, session.project)
+            result = msgspec.structs.replace(result, skipped=kept_out)
+        return result
 
     async def _status(self, client: Client, params: api.StatusParams) -> api.StatusResult:
         sessions = self._registry.sessions
         notes: list[api.PathNote] = []
         told: list[api.Health] = []
+        skipped: list[api.Skipped] = []
         if params.project:
             project = self._registry.project(client, params.project)
             sessions = [one for one in sessions if one.root == project.root]
             notes = [note for one in sessions for note in one.engine.notes]
             if not sessions:
                 told = self._why_not_open(client, project)
+            if params.skipped:
+                skipped = await self._repairs.skipped(client, project)
         told += [one.health() for one in sessions if not params.host or one.name == params.host]
         return api.StatusResult(
-            hub_pid=os.getpid(), version=sidecar.__version__, sessions=told, notes=notes
+            hub_pid=os.getpid(),
+            version=sidecar.__version__,
+            sessions=told,
+            notes=notes,
+            skipped=skipped,
         )
 
     def _why_not_open(self, client: Client, project: Project) -> list[api.Health]:

@@ -255,6 +255,15 @@ class Session:
             self.engine.cancel_uploads()
             raise
 
+    async def surveyed(self) -> list[api.PathNote]:
+        """What there is to decide, looked for now; brings nothing together.
+
+        Raises:
+            SidecarError: as `connected`, or the two sides never met.
+        """
+        agent = await self.connected()
+        return await self.engine.survey(agent, self.link.new_root())
+
     async def connected(self, *, unasked: bool = False) -> AgentConnection:
         """A connection, whether or not both sides can be brought together: enough to look at jobs
         and to stop them. Raises as Link.connect."""

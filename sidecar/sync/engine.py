@@ -23,13 +23,13 @@ from sidecar import api
 from sidecar.config import model
 from sidecar.core import messages, reconcile
 from sidecar.core.identity import DIRECTORY, Identity
-from sidecar.errors import Disconnected, SidecarError
+from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.questions import Choice, Person
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync import guards
+from sidecar.sync import guards, reach
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
-from sidecar.sync.base import Base
+from sidecar.sync.base import Agreed, Base
 from sidecar.sync.bond import Bond
 from sidecar.sync.change import Change
 from sidecar.sync.first_contact import NOT_NOW, Prefer
@@ -38,8 +38,9 @@ from sidecar.sync.ignore import Rules
 from sidecar.sync.landing import LocalLanding
 from sidecar.sync.lookout import Lookout
 from sidecar.sync.meeting import NOTHING_SAID, Meeting, Terms
-from sidecar.sync.notes import WHOLE, unsent
+from sidecar.sync.notes import WHOLE, Notes, unsent
 from sidecar.sync.push import Pusher
+from sidecar.sync.reach import Reach
 from sidecar.sync.removals import Removals
 from sidecar.sync.scan import Scan
 from sidecar.sync.signature import FileSignature
@@ -65,6 +66,7 @@ LOSSES = ("root-gone", "root-replaced", "remote-emptied")
 REMEDIES = {
     "disk": "nothing was changed there; see to its disk, then `sidecar sync`",
     "path": "nothing was changed there; see to that path there, then `sidecar sync`",
+    "large": "nothing was changed there; `sidecar resolve --keep local` asks about it",
 }
 OTHER_REMEDY = "nothing was changed there; `sidecar sync` tries again"
 """What next, by the code of a refusal that looking again does not settle."""
@@ -122,6 +124,8 @@ class SyncEngine:
         what it was. Another `attach` is needed."""
         self.pushing = 0
         """The last root's number over which changes may have gone."""
+        self.just_met = False
+        """Both sides met for the first time, and nobody was told yet what is not synced."""
         self._owner, self._person = owner, person
         self._on_synced, self._on_change = on_synced, on_change
         self._shown_by = shown_by
@@ -137,6 +141,7 @@ class SyncEngine:
         self._pusher: Pusher | None = None
         self._lookout: Lookout | None = None
         self._taking: Taking | None = None
+        self._store = store
         self.trash = LocalTrash(store / "trash")
         self._landing = LocalLanding(root, store, self.trash)
         self._named: frozenset[str] = frozenset()
@@ -288,6 +293,7 @@ class SyncEngine:
             try:
                 meeting = self._meeting(there, terms)
                 prefer = await meeting.bring_together()
+                self.just_met |= meeting.first
                 self._refuse_to_go_on_over(there)
                 self.remote_root = meeting.opened.path
                 self._shared.folder = meeting.folder_here
@@ -546,6 +552,8 @@ class SyncEngine:
             self._refusals[path] = self._refusals.get(path, 0) + 1
         if refused.code == "differs" and self._there is not None:
             self._there.differs(path, have)
+        if refused.code == "large" and self._there is not None:
+            self._there.too_large.add(path)
         if change.node is None and have is not None and have.kind == DIRECTORY:
             # It holds something that only the remote has: theirs from now on.
             if self._there is not None:
@@ -713,6 +721,68 @@ class SyncEngine:
             if not as_is:
                 refuse_to_run_other_code(unsent(self.notes), self.host)
             return raise_barrier(pusher, self._base, as_is=as_is)
+
+    def relative(self, absolute: str) -> str:
+        """A path in the project, or "" where it is not in it."""
+        return self._here.relative(absolute)
+
+    @property
+    def rules(self) -> Rules:
+        return self._here.rules
+
+    def known(self, path: str) -> tuple[Agreed | None, api.PathNote | None]:
+        """What both sides agreed on at a path, and what there is to say of it."""
+        return self._base.entries.get(path), self._notes.get(path)
+
+    def this_side(self) -> reach.ThisSide:
+        """For decisions about this side, whether or not there is a connection."""
+        return reach.ThisSide(self._shared, self._landing, self.trash, self._step, self._store)
+
+    def both_sides(self) -> Reach:
+        """For decisions about both. Raises Disconnected where there is no connection."""
+        pusher, there = self._connected()
+        assert self._taking is not None
+        here = self.this_side()
+        return Reach(here, there, pusher, self._taking, self._person, self.sync)
+
+    async def survey(self, agent: AgentConnection, number: int) -> list[api.PathNote]:
+        """What there is to decide or to know, looked for on both sides now. Changes nothing.
+
+        Raises:
+            SyncError: the two sides never met, or the folder cannot be used.
+            Disconnected: the connection went away meanwhile.
+        """
+        async with self._step:
+            if self._ready:
+                _, there = self._connected()
+                async with self._taken(rescan=True) as dirty:
+                    await there.sweep()
+                    dirty |= there.differing.keys() | self._notes.paths
+                    self._dirty |= dirty  # a look is no step
+            else:
+                there = There(agent, number, self._base)
+                meeting = self._meeting(there, NOTHING_SAID)
+                if await meeting.look_only() is not None:
+                    raise SyncError(
+                        f"{self.project} and {self.host} were not brought together yet",
+                        "so there is nothing to compare with",
+                        "look with `sidecar sync -n`",
+                        code="first-contact",
+                    )
+                dirty = self._differing(meeting.found) | set(there.differing)
+            step = Step(self._shared, there, self._pusher)
+            here = await step.look(dirty)
+            seen = await there.nodes(here)
+            notes = step.notes_of(step.plan(here, seen), here, seen)
+            told = Notes()
+            for note in notes:
+                told.take(note)
+            told.name_owners(await step.owners(seen, told.paths))
+            others = [note for note in self.notes if told.get(note.path) is None]
+        if self._ready:
+            self._wake.set()
+        kinds = ("held", "waiting", "refused", "unreadable", "skipped")
+        return [*told.all, *(note for note in others if note.kind in kinds)]
 
     def _connected(self) -> tuple[Pusher, There]:
         if not self._ready:

@@ -126,10 +126,18 @@ class LocalLanding:
             return identity.from_stat(os.fstat(descriptor))
 
     def link(
-        self, path: str, target: str, expected: Identity | None, *, why: str, keep: bool = True
+        self,
+        path: str,
+        target: str,
+        expected: Identity | None,
+        *,
+        why: str,
+        keep: bool = True,
+        own: bool = False,
     ) -> Identity:
-        """A symbolic link. Raises as `file`, and NotTaken where it leads out of the project."""
-        if not paths.link_stays_inside(path, target):
+        """A symbolic link. Raises as `file`, and NotTaken where it leads out of the project, unless
+        it is the person's `own`."""
+        if not own and not paths.link_stays_inside(path, target):
             raise NotTaken(f"it is a link to {target}, outside the project")
         staged = self.stage()
         try:

@@ -75,6 +75,8 @@ class Meeting:
         self._folder, self._owner, self._person = folder, owner, person
         self._shown_by, self._terms = shown_by, terms
         self._held = False
+        self.first = False
+        """It was first contact."""
 
     @property
     def place(self) -> str:
@@ -275,6 +277,7 @@ class Meeting:
         await self._there.claim(marker, self._owner)
         self._refuse_over_a_gone_connection()
         self._base.reset(marker, self._folder)
+        self.first = True
         self._base.agree_many(comparison.equal.items())
         await self._there.manage()
         self._there.differing.update(comparison.different)

@@ -8,19 +8,21 @@ be sent (push.py); only answers change base.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 
+from sidecar import api
 from sidecar.core import paths, reconcile, tree
 from sidecar.core.amount import size
 from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
-from sidecar.errors import Disconnected
+from sidecar.errors import Disconnected, RemoteError
 from sidecar.sync import bond, guards
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.base import Agreed, Base
@@ -28,7 +30,7 @@ from sidecar.sync.change import Change
 from sidecar.sync.content import Content
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, Unreadable
-from sidecar.sync.notes import WHOLE, Notes
+from sidecar.sync.notes import WHOLE, Notes, version
 from sidecar.sync.push import Pusher
 from sidecar.sync.removals import Removals
 from sidecar.sync.saves import QUIET, Saves
@@ -112,8 +114,8 @@ class Step:
         await self._other_side.tell()
         plan = self.plan(here, found)
         self._notes.clear(here)
-        for note in plan.notes:
-            self._notes.say(note.path, note.kind, note.text)
+        for note in self.notes_of(plan, here, found):
+            self._notes.take(note)
         for path in self._project.refusals.keys() & here.keys() - {
             action.path for action in plan.actions
         }:
@@ -125,6 +127,7 @@ class Step:
             else:
                 await self._act(action, here, found)
         await self._other_side.tell()
+        self._notes.name_owners(await self.owners(found, self._notes.paths))
         self._notes.clear([WHOLE])
         looked_at = (
             here.keys() - self._project.dirty()
@@ -202,6 +205,37 @@ class Step:
             else self._prefer
         )
         return reconcile.reconcile(here, agreed, local, remote, self._project.mode, wins)
+
+    def notes_of(
+        self,
+        plan: reconcile.Plan,
+        here: Mapping[str, Content | None],
+        found: Mapping[str, Found],
+    ) -> list[api.PathNote]:
+        """What the plan has to say, with what both sides have."""
+        ahead = self._there.agent.hello.clock_offset_ns
+        told = []
+        for note in plan.notes:
+            read, at = here.get(note.path), found.get(note.path)
+            agreed = self._base.entries.get(note.path)
+            there = at.identity if at else agreed.remote if agreed else None
+            told.append(
+                api.PathNote(
+                    path=note.path,
+                    kind=note.kind,
+                    text=note.text,
+                    here=version(read.identity if read else None),
+                    there=version(there, ahead),
+                )
+            )
+        return told
+
+    async def owners(self, found: Mapping[str, Found], paths: Collection[str]) -> dict[str, str]:
+        """Whose those of the paths are that somebody changed there."""
+        theirs = [path for path in paths if path in found and found[path].identity]
+        with contextlib.suppress(RemoteError):  # then nobody is named
+            return await self._other_side.owners(theirs) if theirs else {}
+        return {}
 
     def _newer(self, read: Content | None, found: Found | None) -> str:
         """Which side's file is the newer one, by the clock of this machine."""

@@ -43,6 +43,7 @@ class Wish(NamedTuple):
         named: a person named this very path, so that what may run by itself comes, too.
         keep: what makes way goes to the trash; if not, a person said that it need not.
         why: what the trash says of it.
+        into: another path here, beside what is here: then both sides agree on nothing by it.
     """
 
     path: str
@@ -51,6 +52,12 @@ class Wish(NamedTuple):
     named: bool = False
     keep: bool = True
     why: str = "replaced by theirs"
+    into: str = ""
+
+    @property
+    def target(self) -> str:
+        """Where it goes here."""
+        return self.into or self.path
 
 
 class Taking:
@@ -135,7 +142,7 @@ class Taking:
         if identity is None or node is None or node.kind not in (FILE, SYMLINK):
             raise Changed("there is nothing to take")
         if not wish.named:
-            refuse_what_runs(path, node.executable, bool(wish.here and wish.here.executable))
+            refuse_what_runs(wish.target, node.executable, bool(wish.here and wish.here.executable))
         if wish.here is not None and wish.keep:
             trash.refuse_what_is_too_large(path, wish.here)
         if node.kind == SYMLINK:
@@ -149,7 +156,7 @@ class Taking:
             await self._land(
                 wish,
                 lambda: self._landing.file(
-                    path,
+                    wish.target,
                     staged,
                     wish.here,
                     mtime_ns=self._here_ns(identity.mtime_ns),
@@ -182,16 +189,17 @@ class Taking:
                 with contextlib.suppress(Exception):  # it lands all the same, and is found then
                     await landing
                 raise
-            self._there.agree(wish.path, Agreed(node, landed, identity))
-            await self._there.tell()
+            if wish.target == wish.path:
+                self._there.agree(wish.path, Agreed(node, landed, identity))
+                await self._there.tell()
+                self._notes.clear([wish.path])
             self.taken += 1
             self.too_large.pop(wish.path, None)
-        self._notes.clear([wish.path])
-        self._touch(wish.path)
+        self._touch(wish.target)
 
     def _link(self, wish: Wish, target: bytes) -> Identity:
         return self._landing.link(
-            wish.path, os.fsdecode(target), wish.here, why=wish.why, keep=wish.keep
+            wish.target, os.fsdecode(target), wish.here, why=wish.why, keep=wish.keep
         )
 
     def _here_ns(self, mtime_ns: int) -> int:

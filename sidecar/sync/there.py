@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from sidecar.core import frames, identity, messages, tree
+from sidecar.core import paths as names
 from sidecar.core.identity import FILE, SYMLINK, Entry, Identity
 from sidecar.core.tree import UNREAD, Node
+from sidecar.errors import SyncError
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.base import Agreed, Base
+
+DEEPEST = 100
+"""Levels of a folder that are looked at."""
 
 LOOKUP = 1000
 """Paths in one question; the question has about 20 KB packed, the answer 60."""
@@ -47,6 +52,9 @@ class There:
         self._nodes: dict[str, tuple[Identity, Node]] = {}
         self.on_its_way: Callable[[str], object] = lambda path: False
         """Whether a change of that path is being sent, or not answered yet."""
+        self.too_large: set[str] = set()
+        """Paths at which something could not make way, since the trash there cannot hold it."""
+        self._owners: dict[str, tuple[Identity | None, str]] = {}
         self._untold: dict[str, bool] = {}  # path → still managed
         self._crossed: set[str] = set()  # forgotten while a change of them was on its way
         self._remembered: dict[str, int] = {}  # folders of another set that the agent holds
@@ -109,6 +117,50 @@ class There:
             digests.update(zip(some, answer.digests, strict=True))
         return digests
 
+    async def below(self, path: str, limit: int) -> dict[str, Identity]:
+        """All that is in a folder there, at any depth.
+
+        Raises:
+            SyncError: it is more than `limit`.
+        """
+
+        def ask(id: int) -> messages.Message:
+            return messages.List_(id, self.number, path, DEEPEST, limit, [".git"])
+
+        found: dict[str, Identity] = {}
+        async for part in self.agent.parts(ask):
+            assert isinstance(part, messages.Listed)
+            entries = identity.unpack(part.body)
+            found.update((name, there) for name, there in entries if there is not None)
+            if part.truncated:
+                raise SyncError(
+                    f"{path} holds more than {limit} things there",
+                    "nothing of it was taken",
+                    "take its folders one by one",
+                )
+        for name in found:
+            names.check(name)
+        return found
+
+    async def discard(self, path: str, what: Identity) -> None:
+        """A person said that this may make way without a copy in the trash."""
+        await self.agent.request(lambda id: messages.Discard(id, self.number, path, what))
+
+    async def owners(self, paths: Iterable[str]) -> dict[str, str]:
+        """Whose files these are, by user name; asked again only of files that changed since."""
+        asked = {path: self.differing.get(path) for path in paths}
+        unknown = [path for path, at in asked.items() if self._owners.get(path, ("",))[0] != at]
+        for some in _portions(unknown):
+
+            def ask(id: int, some: list[str] = some) -> messages.Message:
+                return messages.Describe(id, self.number, some)
+
+            answer = await self.agent.request(ask)
+            assert isinstance(answer, messages.Described)
+            for path, owner in zip(some, answer.owners, strict=True):
+                self._owners[path] = asked[path], owner
+        return {path: self._owners[path][1] for path in asked}
+
     async def nodes(self, paths: Iterable[str]) -> dict[str, Found]:
         """What those of the paths are that differ from base, their content read there where it is
         not known. A content that we once sent is agreed on again, not somebody's edit."""
@@ -157,6 +209,7 @@ class There:
     def agrees(self, path: str) -> None:
         """What was told of the path before counts no more."""
         self.differing.pop(path, None)
+        self._owners.pop(path, None)
         self._nodes.pop(path, None)
 
     def _node(self, path: str, there: Identity | None) -> Node | None:
