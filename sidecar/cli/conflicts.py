@@ -11,9 +11,9 @@ import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
-from sidecar.cli.moments import when
 from sidecar.core.amount import size
 from sidecar.errors import UsageError
+from sidecar.hub.moments import when
 
 _COLOURS = {
     "conflict": terminal.RED,

@@ -11,8 +11,8 @@ import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
-from sidecar.cli.moments import when
 from sidecar.core.amount import size
+from sidecar.hub.moments import when
 
 _ID = re.compile(r"[0-9a-f]{4,8}\Z")
 

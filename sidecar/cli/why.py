@@ -10,8 +10,8 @@ import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
-from sidecar.cli.moments import when
 from sidecar.core.amount import size
+from sidecar.hub.moments import when
 
 
 def why(options: argparse.Namespace) -> int:

@@ -84,8 +84,9 @@ class Client:
         if self.knows_sidecar:
             self.peer.post("sidecar/didChangeStatus", health)
 
-    def notes(self, root: str, notes: list[api.PathNote]) -> None:
-        """Paths of a project that need the person; the whole list, each time it changes."""
+    def notes(self, root: str, host: str, notes: list[api.PathNote]) -> None:
+        """Paths of a project on a host that need the person; the whole list, each time it
+        changes."""
 
     def debug_ended(self, end: api.DebugEnded) -> None:
         if self.knows_sidecar:

@@ -401,7 +401,7 @@ class Session:
             self._told = health, notes
             for client in self.clients:
                 client.health(health)
-                client.notes(str(self.project.spelled), notes)
+                client.notes(str(self.project.spelled), self.name, notes)
         self._on_change()
 
     def _synced(self, note: api.Synced) -> None:

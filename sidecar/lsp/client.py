@@ -29,6 +29,15 @@ QUESTION_SECONDS = 300.0
 """After which an editor that answers nothing counts as nobody: a sync waits for the answer."""
 
 
+class ShowDocumentParams(api.Message, frozen=True, kw_only=True):
+    uri: str
+    take_focus: bool
+
+
+class ShowDocumentResult(api.Message, frozen=True, kw_only=True):
+    success: bool = False
+
+
 class LspClient(Client):
     """One editor connection."""
 
@@ -41,7 +50,7 @@ class LspClient(Client):
         self._bars: dict[tuple[str, str], Bar] = {}
         self._states: dict[tuple[str, str], str] = {}
         self._shows_progress = False
-        self._refreshes_lenses = False
+        self._refreshes_lenses = self._shows_documents = False
         self._lines: dict[tuple[str, str], str] = {}
         """Unfinished lines of output, for clients that get it as log messages."""
 
@@ -61,6 +70,9 @@ class LspClient(Client):
         self.folders = _folders(params)
         window = params.capabilities.window
         self._shows_progress = bool(window and window.work_done_progress)
+        self._shows_documents = bool(
+            window and window.show_document and window.show_document.support
+        )
         workspace = params.capabilities.workspace
         code_lens = workspace.code_lens if workspace else None
         self._refreshes_lenses = bool(code_lens and code_lens.refresh_support)
@@ -121,8 +133,20 @@ class LspClient(Client):
         """The project, and the host, whose progress has that token."""
         return next((key for key, bar in self._bars.items() if bar.token == token), None)
 
-    def notes(self, root: str, notes: list[api.PathNote]) -> None:
-        self.board.notes(root, notes)
+    def notes(self, root: str, host: str, notes: list[api.PathNote]) -> None:
+        self.board.notes(root, host, notes)
+
+    async def open_document(self, path: str) -> bool:
+        """Has the editor show a file; False where it cannot."""
+        if not self._shows_documents:
+            return False
+        params = ShowDocumentParams(uri=uris.from_fs_path(path) or "", take_focus=True)
+        try:
+            return (
+                await self.peer.request("window/showDocument", params, ShowDocumentResult)
+            ).success
+        except RpcError:
+            return False
 
     async def refresh_lenses(self) -> None:
         """Lenses that were asked for before the project was open were none."""

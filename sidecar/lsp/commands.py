@@ -23,6 +23,9 @@ from sidecar.hub.rpc import REQUEST_FAILED, failure
 from sidecar.hub.service import Service
 from sidecar.lsp.client import LspClient
 
+MOST_SHOWN = 2000
+"""Characters of a difference in a message, for editors that cannot be shown a file."""
+
 
 class _Command(NamedTuple):
     method: str
@@ -30,6 +33,8 @@ class _Command(NamedTuple):
     """What a client that does not know us is told of the result; "" for nothing."""
     defaults: Mapping[str, Any] = {}
     """Parameters that a command has where the client gives none."""
+    document: Callable[[Any], str] = lambda result: ""
+    """A file that shows the result better than words; "" for none."""
 
 
 def _status(result: api.StatusResult) -> str:
@@ -40,6 +45,30 @@ def _status(result: api.StatusResult) -> str:
 def _synced(result: api.SyncResult) -> str:
     text = f"{result.sent} sent, {result.removed} removed"
     return f"{text}, {len(result.notes)} to look at" if result.notes else text
+
+
+def _conflicts(result: api.ConflictsResult) -> str:
+    lines = [f"{note.path}: {note.kind}, {note.text}" for note in result.notes]
+    return "\n".join(lines) or "No conflicts"
+
+
+def _difference(result: api.DiffResult) -> str:
+    if result.why:
+        return f"{result.path}: {result.why}"
+    if result.binary:
+        return f"{result.path} is no text, and not the same"
+    return result.text[:MOST_SHOWN] or f"{result.path} is the same on both sides"
+
+
+def _resolved(result: api.ResolveResult) -> str:
+    lines = [f"{note.path}: {note.text}" for note in (*result.done, *result.left)]
+    return "\n".join(lines) or "There was nothing to decide"
+
+
+def _why(result: api.WhyResult) -> str:
+    verdict = "synced" if result.synced else "not synced"
+    rule = f" by {result.rule} ({result.source})" if result.rule else ""
+    return f"{result.path}: {verdict}{rule}; next sync: {result.next}"
 
 
 COMMANDS = {
@@ -55,6 +84,11 @@ COMMANDS = {
         lambda result: "Trusted" if result.trusted else "Not trusted",
         {"ask": True},
     ),
+    "sidecar.conflicts": _Command("sidecar/conflicts", _conflicts),
+    "sidecar.diff": _Command("sidecar/diff", _difference, document=lambda result: result.patch),
+    "sidecar.resolve": _Command("sidecar/resolve", _resolved),
+    "sidecar.undo": _Command("sidecar/undo", lambda result: f"{len(result.restored)} brought back"),
+    "sidecar.why": _Command("sidecar/why", _why),
     "sidecar.jobs": _Command("sidecar/jobs", lambda result: f"{len(result.jobs)} jobs"),
 }
 
@@ -89,7 +123,9 @@ def _handler(
             if not client.knows_sidecar:
                 client.show(str(error), "error")
             raise RequestFailed(answer.message, answer.code, answer.data) from None
-        if not client.knows_sidecar and (text := command.words(result)):
+        document = command.document(result)
+        shown = bool(document) and await client.open_document(document)
+        if not shown and not client.knows_sidecar and (text := command.words(result)):
             client.show(text)
         return msgspec.to_builtins(result)
 
@@ -102,12 +138,15 @@ def _parameters(name: str, kind: type[api.Message], arguments: tuple[Any, ...]) 
     given = arguments[0] if arguments else {}
     if given is None:
         return {}
-    if isinstance(given, str) and "target" in kind.__struct_fields__:
+    names = [one for one in ("target", "path") if one in kind.__struct_fields__]
+    if isinstance(given, str) and names:
         path = uris.to_fs_path(given) if given.startswith("file:") else given
-        given = {"target": path}
-    if isinstance(given, dict) and given.get("target") and not given.get("project"):
+        given = {names[0]: path}
+    if isinstance(given, dict) and not given.get("project"):
         # The file says whose project it is, whatever folder the editor has open.
-        target = str(given["target"])
+        paths = given.get("paths")
+        first = paths[0] if isinstance(paths, list) and paths else ""
+        target = str(given.get("target") or given.get("path") or first)
         if os.path.isabs(target):
             given = {**given, "project": os.path.dirname(target)}
     return given

@@ -15,6 +15,8 @@ from lsprotocol import types
 from pygls import uris
 
 from sidecar import api
+from sidecar.hub.moments import when
+from sidecar.lsp import decisions
 
 Source = Literal["traceback", "notes"]
 LineEnd = Callable[[str, int], int]
@@ -45,6 +47,7 @@ class Board:
         self, publish: Callable[[types.PublishDiagnosticsParams], None], line_end: LineEnd
     ) -> None:
         self._publish, self._line_end = publish, line_end
+        self._open: dict[tuple[str, str], dict[str, str]] = {}
         self._held: dict[tuple[Source, str], dict[str, list[types.Diagnostic]]] = {}
 
     def traceback(self, end: api.Exited | None) -> None:
@@ -70,21 +73,36 @@ class Board:
             ]
         self._replace(("traceback", ""), found)
 
-    def notes(self, root: str, notes: Sequence[api.PathNote]) -> None:
-        """Shows what needs the person in a project, at the top of each file."""
+    def notes(self, root: str, host: str, notes: Sequence[api.PathNote]) -> None:
+        """Shows what needs the person in a project on a host, at the top of each file."""
         found: dict[str, list[types.Diagnostic]] = {}
+        open_: dict[str, str] = {}
         for note in notes[:MAX_PATHS]:
-            conflict = note.kind == "conflict"
-            severity = types.DiagnosticSeverity.Warning if conflict else None
-            found.setdefault(_uri(f"{root}/{note.path}"), []).append(
+            warns = note.kind in ("conflict", "refused")
+            severity = types.DiagnosticSeverity.Warning if warns else None
+            uri = _uri(f"{root}/{note.path}")
+            if note.kind in decisions.DECIDED:
+                open_[uri] = f"{root}/{note.path}"
+            found.setdefault(uri, []).append(
                 types.Diagnostic(
                     types.Range(types.Position(0, 0), types.Position(0, 0)),
-                    f"{note.kind}: {note.text}",
+                    _said(note, host),
                     severity=severity or types.DiagnosticSeverity.Information,
                     source="sidecar",
+                    code=note.kind,
                 )
             )
-        self._replace(("notes", root), found)
+        self._open[root, host] = open_
+        self._replace(("notes", f"{root}\0{host}"), found)
+
+    def to_decide(self, uri: str) -> tuple[str, str]:
+        """The local path and the host of a file about which there is something to decide; "" for
+        others."""
+        for (_, host), open_ in self._open.items():
+            for other, path in open_.items():
+                if other == uri:
+                    return path, host
+        return "", ""
 
     def _replace(
         self, key: tuple[Source, str], found: Mapping[str, list[types.Diagnostic]]
@@ -100,6 +118,20 @@ class Board:
         number = max(line - 1, 0)
         end = self._line_end(path, number)
         return types.Range(types.Position(number, 0), types.Position(number, end))
+
+
+def _said(note: api.PathNote, host: str) -> str:
+    """What happened, who did it and when: "conflict with gpu1: changed both here and on the remote;
+    here 14:01:12, there 14:02:40 by bob"."""
+    sides = []
+    if note.kind in decisions.DECIDED:
+        for name, version in (("here", note.here), ("there", note.there)):
+            if version is not None and version.kind == "nothing":
+                sides.append(f"nothing {name}")
+            elif version is not None and version.changed:
+                by = f" by {version.by}" if version.by else ""
+                sides.append(f"{name} {when(version.changed)}{by}")
+    return f"{note.kind} with {host}: {note.text}" + (f"; {', '.join(sides)}" if sides else "")
 
 
 def _uri(path: str) -> str:

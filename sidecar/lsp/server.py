@@ -28,7 +28,7 @@ from sidecar.hub.face import offer
 from sidecar.hub.framing import FramingError
 from sidecar.hub.rpc import Outgoing, Peer
 from sidecar.hub.service import Service
-from sidecar.lsp import editor_process, lenses
+from sidecar.lsp import decisions, editor_process, lenses
 from sidecar.lsp.client import LspClient
 from sidecar.lsp.commands import register
 from sidecar.lsp.diagnostics import Board, is_source
@@ -176,7 +176,7 @@ class Connection:
             (types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(), self._lenses),
             (
                 types.TEXT_DOCUMENT_CODE_ACTION,
-                types.CodeActionOptions(code_action_kinds=[lenses.KIND]),
+                types.CodeActionOptions(code_action_kinds=[lenses.KIND, decisions.KIND]),
                 self._actions,
             ),
         ]
@@ -252,8 +252,14 @@ class Connection:
         host = self.service.host_of(path) if path else ""
         if not host:
             return []
-        lines = self._text(params.text_document.uri)
-        return lenses.actions(path, lines, host, params.context.only)
+        only = params.context.only
+        to_decide, with_host = self.client.board.to_decide(params.text_document.uri)
+        found = (
+            decisions.actions(to_decide, with_host, params.context.diagnostics, only)
+            if to_decide
+            else []
+        )
+        return found + lenses.actions(path, self._text(params.text_document.uri), host, only)
 
     # --- helpers of the above ----------------------------------------------------------------
 

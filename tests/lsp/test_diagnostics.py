@@ -53,16 +53,16 @@ def test_the_next_run_takes_the_old_traceback_away() -> None:
 def test_conflicts_and_tracebacks_of_one_file_stand_side_by_side() -> None:
     editor = Editor()
     note = api.PathNote(path="a.py", kind="conflict", text="changed on both sides")
-    editor.board.notes("/p", [note])
+    editor.board.notes("/p", "gpu1", [note])
     editor.board.traceback(failed(frame("/p/a.py", 3)))
     assert len(editor.messages("file:///p/a.py")) == 2
-    editor.board.notes("/p", [])
+    editor.board.notes("/p", "gpu1", [])
     assert editor.messages("file:///p/a.py") == ["ValueError: no"]
 
 
 def test_what_is_shown_already_is_not_told_again() -> None:
     editor = Editor()
     note = api.PathNote(path="a.py", kind="conflict", text="changed on both sides")
-    editor.board.notes("/p", [note])
-    editor.board.notes("/p", [note])
+    editor.board.notes("/p", "gpu1", [note])
+    editor.board.notes("/p", "gpu1", [note])
     assert editor.told == 1
