@@ -91,7 +91,10 @@ class Editor:
             self.client.initialize_async(
                 types.InitializeParams(
                     capabilities=types.ClientCapabilities(
-                        window=types.WindowClientCapabilities(work_done_progress=True),
+                        window=types.WindowClientCapabilities(
+                            work_done_progress=True,
+                            show_document=types.ShowDocumentClientCapabilities(support=True),
+                        ),
                         workspace=types.WorkspaceClientCapabilities(
                             code_lens=types.CodeLensWorkspaceClientCapabilities(
                                 refresh_support=True
