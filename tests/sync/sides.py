@@ -47,7 +47,9 @@ class Sides:
         self.synced: list[api.Synced] = []
         self.engine: Any = None
         self.agent: AgentConnection | None = None
-        self._transport = LocalTransport(self.home)
+        self.clock_offset = 0
+        """Seconds that the remote's clock is said to be ahead; 0: as measured."""
+        self.transport = LocalTransport(self.home)
         self._changed = asyncio.Event()
         self._number = 0
 
@@ -77,8 +79,11 @@ class Sides:
     async def connect(self) -> None:
         if self.agent is None:
             self.agent = await AgentConnection.start(
-                self._transport, state=str(self.folder / "state")
+                self.transport, state=str(self.folder / "state")
             )
+            if self.clock_offset:
+                offset = self.clock_offset * 1_000_000_000
+                self.agent.hello = self.agent.hello._replace(clock_offset_ns=offset)
 
     def new_root(self) -> int:
         """A number that no root of the connection has."""
@@ -89,7 +94,7 @@ class Sides:
         """The connection goes away at once, and the agent is sent that signal."""
         agent, self.agent = self.agent, None
         assert agent is not None
-        process = self._transport.processes[-1]
+        process = self.transport.processes[-1]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.child.pid, number)
         process.close()
@@ -97,10 +102,20 @@ class Sides:
         self.engine.detach()
         await agent.close()
 
+    async def attend(self) -> None:
+        """As the hub does: when this connection ends by itself, the engine is told."""
+        agent = self.agent
+        assert agent is not None
+        await agent.closed()
+        if self.agent is agent:
+            self.agent = None
+            self.engine.detach()
+            await agent.close()
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """The agent does nothing meanwhile: what is sent to it is on its way."""
-        process = self._transport.processes[-1].child.pid
+        process = self.transport.processes[-1].child.pid
         os.killpg(process, signal.SIGSTOP)
         try:
             yield
@@ -117,7 +132,7 @@ class Sides:
         assert agent is not None
         self.engine.detach()
         await agent.close()
-        await self._transport.processes[-1].wait()
+        await self.transport.processes[-1].wait()
 
     async def restart(self, **settings: Any) -> None:
         """The sidecar ends, and another one begins."""

@@ -1,10 +1,11 @@
 """Random sequences of what people, editors and accidents do to two sides, with the real agent.
 
 Each sequence comes from a seed, which a failure names: edits here and there, swaps of files and
-folders, saves that an editor tells and such that only the watcher sees, syncs that are called off,
-cuts, killed agents, restarts, crashes that leave an older state behind. Then nobody does anything
-any more, and what must hold is looked at. How tasks and processes interleave is not the seed's, so
-that one may pass when it runs again.
+folders, saves that an editor tells and such that only the watcher sees, switched branches, syncs
+that are called off, cuts at any byte, killed agents, restarts, crashes that leave an older state
+behind, full disks, files that are locked or written while they are read, clocks that differ and
+times that go back. Then nobody does anything any more, and what must hold is looked at. How tasks
+and processes interleave is not the seed's, so that one may pass when it runs again.
 
 `make soak` runs sequences for as long as SIDECAR_SOAK says, in seconds; SIDECAR_SEED plays one.
 """
@@ -31,6 +32,7 @@ import pytest
 from sidecar.core import tree
 from sidecar.errors import SidecarError
 from sidecar.sync import first_contact
+from tests.sync.faults import Fuse, Readings, clock_here, fill_disk
 from tests.sync.sides import DEADLINE, Sides
 
 SOAK = float(os.environ.get("SIDECAR_SOAK", "0"))
@@ -47,6 +49,9 @@ PATIENCE = 60.0
 
 TOLD = 60
 """Steps that a failure tells."""
+
+OVERWRITTEN = 8
+"""Times in a sequence that a file is written while it is read."""
 
 ROUNDS = 12
 """Syncs after which two sides that nobody touches must have come to rest."""
@@ -84,6 +89,17 @@ def stamped(rng: random.Random, number: int, size: int) -> bytes:
     """A content that occurs once, and from which nothing can be missing unseen."""
     body = rng.randbytes(size)
     return b"%d %d %s\n" % (number, size, hashlib.blake2b(body).hexdigest().encode()) + body
+
+
+def stamped_as_long(rng: random.Random, number: int, length: int) -> bytes | None:
+    """The same, of that length as a whole; None where it is too short for a stamp."""
+    size = length - 160
+    while size > 0:
+        made = stamped(rng, number, size)
+        if len(made) >= length:
+            return made if len(made) == length else None
+        size += length - len(made)
+    return None
 
 
 def is_whole(content: bytes) -> bool:
@@ -129,6 +145,10 @@ def contents(top: Path) -> dict[str, bytes]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             found[relative] = path.read_bytes()
     return found
+
+
+def is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def nodes(top: Path) -> dict[str, tree.Node]:
@@ -199,6 +219,15 @@ class Sequence:
         self.rules_changed = False
         self.attaching: asyncio.Task[Any] | None = None
         self.backup: Path | None = None
+        self.attending: list[asyncio.Task[None]] = []
+        self.fuses: list[Fuse] = []
+        self.room_again: list[Callable[[], None]] = []
+        self.readings = Readings(random.Random(seed + 1), self.meanwhile)
+        self.readings.changing = self.rng.choice((0.0, 0.0, 0.4))
+        self.overwritten: set[bytes] = set()
+        """What was here until it was written over while the sidecar read it."""
+        self.clocks = self.rng.choice((0, 0, 0, -3600, 3600))
+        """Seconds between the clocks of both machines, and of file system and machine here."""
 
     def say(self, what: str) -> None:
         self.log.append(what)
@@ -220,16 +249,22 @@ class Sequence:
                 (self.there / path).mkdir(parents=True)
             for path in self.rng.sample([*PATHS, *THEIRS], 5):
                 self.edit_there(path)
+        self.sides.clock_offset = self.clocks
         await self.sides.begin()
         await self.sides.attach()
         reader = Reader(self.there)
         reader.start()
         try:
-            for _ in range(STEPS):
-                await self.step()
-            await self.rest()
+            with self.readings.injected(), clock_here(self.clocks):
+                for _ in range(STEPS):
+                    await self.step()
+                self.end_faults()
+                await self.rest()
         finally:
             reader.stop()
+            self.end_faults()
+            for attending in self.attending:
+                attending.cancel()
             for task in [*self.asked, *filter(None, [self.attaching])]:
                 task.cancel()
             await asyncio.gather(*self.asked, return_exceptions=True)
@@ -256,9 +291,15 @@ class Sequence:
             (1, self.preview),
             (1, self.ignore),
             (1, self.kill_in_an_upload),
-            (3, self.cut),
+            (1, self.old_times_here),
+            (1, self.case_here),
+            (1, self.storm_here),
+            (4, self.fuse),
+            (2, self.fill_disk),
+            (1, self.lock),
+            (2, self.cut),
             (2, self.kill),
-            (5, self.attach),
+            (9, self.attach),
             (1, self.restart),
             (1, self.crash),
             (1, self.back_up),
@@ -268,20 +309,26 @@ class Sequence:
         done = doing()
         if isinstance(done, Awaitable):
             await done  # some write here as they go on
-        self.were_here = contents(self.here)
+        self.were_here = self.contents_here()
         await self.pause()
+
+    def contents_here(self) -> dict[str, bytes]:
+        with self.readings.lock:
+            return contents(self.here)
 
     def look_here(self) -> None:
         """What came here since somebody last did something here, and that all which made way for
         it is in the trash here."""
-        now = contents(self.here)
+        now = self.contents_here()
         self.taken.update(content for content in now.values() if content in self.written_there)
         current = set(now.values())
         gone = {path: old for path, old in self.were_here.items() if old not in current}
+        gone = {path: old for path, old in gone.items() if old not in self.overwritten}
         if gone:
             trash = {one.read_bytes() for one in (self.sides.store / "trash").glob("*.kept")}
             for path, old in gone.items():
-                assert old in trash, f"what was here at {path} is nowhere: {name_of(old)}"
+                instead = name_of(now[path]) if path in now else "nothing"
+                assert old in trash, f"{name_of(old)} was here at {path}, now {instead}"
 
     async def pause(self) -> None:
         """Lets others go on for a while, that is now nothing and now long enough for a change to
@@ -382,6 +429,46 @@ class Sequence:
         self.rules_changed = True
         self.say(f"here: .gitignore {at.exists()}")
 
+    def old_times_here(self) -> None:
+        """Another content of the same size under the same time, as when a clock was set back, or
+        by a tool that restores times."""
+        files = [path for path in self.existing() if is_plain(self.here / path)]
+        if files:
+            at = self.here / self.rng.choice(files)
+            self.number += 1
+            status = at.stat()
+            content = stamped_as_long(self.rng, self.number, status.st_size)
+            if content is not None:
+                at.write_bytes(content)
+                os.utime(at, ns=(status.st_atime_ns, status.st_mtime_ns))
+                self.say(f"here: write {at.relative_to(self.here)} {self.number}, time as before")
+
+    def case_here(self) -> None:
+        if some := self.existing():
+            old = self.rng.choice(some)
+            new = f"{old.rpartition('/')[0]}/{old.rpartition('/')[2].swapcase()}".lstrip("/")
+            if not os.path.lexists(self.here / new):
+                os.rename(self.here / old, self.here / new)
+                self.say(f"here: rename {old} {new}")
+
+    def storm_here(self) -> None:
+        """What git does when a branch is switched: many files come, go and change at once."""
+        top = self.room_for("storm")
+        branch = self.rng.randrange(3)
+        for number in range(12):
+            at = top / f"d{number % 4}" / f"{number}.py"
+            if (number + branch) % 3 == 0:
+                if at.exists():
+                    at.unlink()
+                    if not any(at.parent.iterdir()):
+                        at.parent.rmdir()
+            else:
+                at.parent.mkdir(parents=True, exist_ok=True)
+                self.number += 1
+                at.unlink(missing_ok=True)
+                at.write_bytes(stamped(self.rng, self.number, 200))
+        self.say(f"here: branch {branch}, up to {self.number}")
+
     # --- there
 
     def edit_there(self, path: str = "") -> None:
@@ -467,6 +554,8 @@ class Sequence:
     async def sync(self) -> None:
         said = self.rng.random()
         prefer = "remote" if said < 0.1 else "local" if self.prefers and said < 0.4 else ""
+        if self.prefers and said > 0.9:
+            prefer = "newer"
         self.say(f"sync {prefer}")
         task = self.ask("sync", self.sides.engine.sync(prefer=prefer))
         if self.rng.random() < 0.4:
@@ -517,6 +606,56 @@ class Sequence:
         self.sides.engine.saved([str(at)])
         await self.pause()
         await self.kill()
+
+    def fuse(self) -> None:
+        """The line breaks at some byte from here on, in the middle of a frame or between two."""
+        if self.sides.agent is not None and not any(not fuse.burnt for fuse in self.fuses):
+            process = self.sides.transport.processes[-1]
+            length = int(10 ** self.rng.uniform(0, 4.5))
+            incoming, kill = self.rng.random() < 0.4, self.rng.random() < 0.5
+            self.fuses = [Fuse(process, length, incoming=incoming, kill=kill)]
+            self.attending.append(asyncio.create_task(self.sides.attend()))
+            self.say(f"fuse {length} {'in' if incoming else 'out'}{' kill' if kill else ''}")
+
+    def fill_disk(self) -> None:
+        if self.room_again:
+            self.room_again.pop()()
+            self.say("there: room again")
+        elif self.sides.agent is not None:
+            room = self.rng.choice((0, 1000, 1_000_000))
+            self.room_again.append(fill_disk(self.sides.transport, room))
+            self.say(f"there: disk full, {room} left")
+
+    def lock(self) -> None:
+        """What Windows does with files that others have open: nobody can read them."""
+        if self.readings.locked and self.rng.random() < 0.5:
+            self.readings.locked.clear()
+            self.say("here: unlock")
+        else:
+            path = self.rng.choice(PATHS)
+            self.readings.locked.add(path)
+            self.say(f"here: lock {path}")
+
+    def meanwhile(self, at: Path) -> None:
+        """Somebody writes a file into which the sidecar looks, in its thread."""
+        if not at.is_relative_to(self.here) or len(self.overwritten) >= OVERWRITTEN:
+            return  # somebody who never stopped would keep the sidecar waiting, rightly
+        old = at.read_bytes()
+        rng = random.Random()
+        new = stamped_as_long(rng, rng.randrange(1_000_000, 10_000_000), len(old))
+        if new is not None:
+            self.overwritten.add(old)
+            with at.open("r+b", buffering=0) as file:
+                file.write(new)
+
+    def end_faults(self) -> None:
+        for fuse in self.fuses:
+            fuse.disarm()
+        for again in self.room_again:
+            again()
+        self.room_again = []
+        self.readings.locked.clear()
+        self.readings.changing = 0.0
 
     async def preview(self) -> None:
         if self.sides.agent is not None:
@@ -581,6 +720,8 @@ class Sequence:
         """Nobody does anything any more. What was asked for is answered, and then syncs move
         nothing."""
         self.say("rest")
+        if self.attending and self.sides.agent is None:
+            await asyncio.wait(self.attending, timeout=DEADLINE)
         done, open_ = await asyncio.wait(self.asked, timeout=DEADLINE) if self.asked else ((), ())
         assert not open_, f"no answer to {[task.get_name() for task in open_]}"
         for task in done:

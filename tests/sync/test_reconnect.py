@@ -32,7 +32,7 @@ async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
 
 async def started(sides: Sides) -> AgentConnection:
     """An agent to which all of its own code has gone."""
-    sides.agent = await AgentConnection.start(sides._transport, state=str(sides.folder / "state"))
+    sides.agent = await AgentConnection.start(sides.transport, state=str(sides.folder / "state"))
     await sides.agent._sender.flush()
     return sides.agent
 
@@ -166,7 +166,7 @@ async def test_two_projects_of_one_folder_there_do_not_hold_one_another_up(
     shutil.copytree(sides.here, other.here, dirs_exist_ok=True)
     other.home.rmdir()
     other.home.symlink_to(sides.home)
-    other._transport.home = sides.home
+    other.transport.home = sides.home
     other.there = sides.there
     other.person.answer = "Push mine (theirs to the trash)"
     await other.begin(watch=False)
