@@ -161,7 +161,7 @@ class Step:
             is_folder = (read.node if read else was) == tree.FOLDER
             if rules.decide(path, is_folder).ignored:
                 self._notes.clear([path])
-                if was is not None:
+                if was is not None or self._on_its_way(path):
                     self._other_side.forget(path)
             elif problem:
                 self._notes.say(path, "unreadable", problem)

@@ -679,19 +679,21 @@ async def test_a_folder_that_was_left_to_the_remote_and_is_made_again_is_managed
     assert await sides.lists_are_equal()
 
 
+@pytest.mark.parametrize("new", [False, True])
 async def test_a_file_that_becomes_ignored_while_it_is_on_its_way_is_managed_on_neither_side(
-    sides: Sides,
+    sides: Sides, new: bool
 ) -> None:
-    path = sides.write("a.py", "one\n")
     sides.write("main.py", "one\n")
+    if not new:
+        sides.write("a.py", "one\n")
     await sides.begin()
     await sides.attach()
     engine = sides.engine
     with sides.frozen():
-        path.write_text("two\n")
-        engine.saved([str(path)])
+        engine.saved([str(sides.write("a.py", "two\n"))])
         await sides.until(lambda: "a.py" in engine._pusher.latest)
         engine.saved([str(sides.write(".gitignore", "a.py\n"))])
+        await sides.until(lambda: ".gitignore" in engine._pusher.latest)
         await sides.until(lambda: "a.py" not in engine._base.entries)
     await sides.rest()
     assert "a.py" not in engine._base.entries
