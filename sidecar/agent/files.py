@@ -293,7 +293,7 @@ class Files:
     def _sweep(self, id: int, opened: _Opened) -> None:
         self.before_sweep(opened.root.number)
         differing = opened.managed.sweep(opened.root)
-        opened.root.check_place()
+        opened.root.check_whole()
         with opened.managed.lock:
             count, digest = opened.managed.count, opened.managed.digest
         for last, packed in identities.pack_parts(differing):
@@ -320,7 +320,7 @@ class Files:
             return
         try:
             differing = opened.managed.sweep(opened.root)
-            opened.root.check_place()
+            opened.root.check_whole()
         except (OSError, Refusal, Failure) as error:
             then("%s cannot be looked at: %s" % (opened.root.name, error), [])
             return

@@ -188,13 +188,19 @@ class Root:
             raise Refusal("path", "%s is not marked as a project's folder of ours" % self.name)
         return self._ours.number
 
-    def check_place(self) -> None:
-        """That the folder which was opened still is at its place: one that is not mounted just now
-        holds nothing, and nothing in it was deleted.
+    def check_whole(self) -> None:
+        """Behind a sweep: that it was of the folder which was opened, and is ours still if it was
+        then. One that is not mounted just now holds nothing, and nothing in it was deleted.
 
         Raises:
             Refusal: "root".
         """
+        if self.marker:
+            self.check()
+        else:
+            self._check_place()
+
+    def _check_place(self) -> None:
         top = os.fstat(self.top)
         try:
             now = os.stat(self.path, follow_symlinks=False)
@@ -210,7 +216,7 @@ class Root:
         Raises:
             Refusal: "root".
         """
-        self.check_place()
+        self._check_place()
         ours = self.ours
         try:
             status = os.stat(MARKER, dir_fd=ours, follow_symlinks=False)

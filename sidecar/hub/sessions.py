@@ -347,7 +347,10 @@ class Session:
     def _look_again_later(self) -> None:
         """A folder that is away may be back in a moment, or next week: looked for at a beat that
         grows."""
-        if self.failed is None or self.failed.code not in MAY_COME_BACK or self.closed:
+        if self.failed is None or self.closed:
+            return
+        away = self.failed.code == "first-contact" and not self.engine.is_at_home
+        if self.failed.code not in MAY_COME_BACK and not (away and self.engine.files):
             return
         if self._again_later:
             self._again_later.cancel()
@@ -357,7 +360,10 @@ class Session:
 
     def _look_again(self) -> None:
         self._again_later = None
-        if self.link.state == "ready" and self._attached is None:
+        failed = self.failed
+        if failed and failed.code == "first-contact" and not self.engine.is_at_home:
+            self._look_again_later()  # another project stands there: comparing it again is no use
+        elif self.link.state == "ready" and self._attached is None:
             self._bring_back()
 
     def _unused_root(self, agent: AgentConnection) -> int:

@@ -30,7 +30,7 @@ from sidecar.sync import guards, reach
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Agreed, Base
-from sidecar.sync.bond import Bond
+from sidecar.sync.bond import Bond, folder_at
 from sidecar.sync.change import Change
 from sidecar.sync.first_contact import NOT_NOW, Prefer
 from sidecar.sync.here import Here, differing
@@ -227,6 +227,14 @@ class SyncEngine:
     def unwatched(self) -> str:
         """Why changes here may be seen late that no editor tells; "" where they are not."""
         return self._watcher.missing if self._watcher else ""
+
+    @property
+    def is_at_home(self) -> bool:
+        """The folder here is the one that base speaks of."""
+        try:
+            return folder_at(self.root, self.project) == self._bond.here
+        except SidecarError:
+            return False
 
     @property
     def attached(self) -> bool:

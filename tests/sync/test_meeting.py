@@ -188,6 +188,25 @@ async def test_who_is_taken_over_while_at_it_is_told_and_changes_nothing(sides: 
     assert sides.read_there("file0.py") == "0\n"
 
 
+async def test_who_is_taken_over_is_told_though_nothing_changes(sides: Sides) -> None:
+    await together(sides)
+    claimed_by(sides, "bob@desk:/home/bob/project")
+    with pytest.raises(SyncError, match=r"taken over by bob@desk"):
+        await sides.engine.sync()
+
+
+async def test_a_marker_that_is_lost_is_made_again(sides: Sides) -> None:
+    await together(sides)
+    shutil.rmtree(sides.there / ".sidecar")
+    with pytest.raises(SyncError, match="marker"):
+        await sides.engine.sync()
+    await sides.attach()
+    sides.write("file0.py", "changed\n")
+    await sides.engine.sync()
+    assert sides.read_there("file0.py") == "changed\n"
+    assert sides.person.asked == []
+
+
 async def test_a_laptop_whose_name_changes_with_its_network_is_itself(sides: Sides) -> None:
     await together(sides)
     await sides.restart(watch=False)

@@ -161,6 +161,10 @@ async def test_a_project_replaced_by_an_older_copy_is_a_state_and_a_question_onl
     (asked,) = editor.asked
     assert "1 different (main.py" in asked
     assert (embedded.home / "model/main.py").read_text() == "the work of today\n"
+    editor.told["sidecar/didChangeStatus"].clear()
+    nearby.project.rename(copy)
+    (nearby.home / "aside").rename(nearby.project)
+    await editor.ready()
 
 
 async def test_a_mass_deletion_is_a_state_and_the_persons_sync_asks(
