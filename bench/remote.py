@@ -66,6 +66,7 @@ class Remote:
         here.mkdir(exist_ok=True)
         (here / "sidecar.local.toml").write_text(
             f'host = "{HOST}"\n\n[hosts.{HOST}]\npath = "~/{name}"\npython = "{sys.executable}"\n'
+            '\n[sync]\nask_above = "10 GB"\n'
         )
         return here, self.home / name
 
