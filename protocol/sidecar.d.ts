@@ -246,7 +246,8 @@ export interface Output {
  * back), "held" (one of very many removals, or an upload that was called off; waits for a word),
  * "waiting" (more than
  * `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
- * not be read here), "skipped" (never sent). `here` and `there`: what both sides have, where a
+ * not be read here), "skipped" (never sent), "too-large" (more than `pull_max` there),
+ * "not-pulled" (it is to come here and cannot). `here` and `there`: what both sides have, where a
  * person has to decide.
  */
 export interface PathNote {
@@ -274,6 +275,31 @@ export interface Problem {
   what: string;
   why: string;
   fix: string;
+}
+
+/**
+ * `paths`: absolute paths of this machine in the project, or patterns of such ("*", "?", "[]",
+ * "**"); what they mean on the host is fetched, whatever its size. `prefer` "remote" replaces what
+ * was changed here too; it goes to the trash here.
+ */
+export interface PullParams {
+  project?: string;
+  host?: string;
+  paths: string[];
+  prefer?: "" | "remote";
+  dryRun?: boolean;
+}
+
+/**
+ * What one pull did. `notes`: what was asked for and did not come. `plan`: for a dry run,
+ * lines like "pull runs/best.pt (1.2 GB)".
+ */
+export interface PullResult {
+  pulled: number;
+  bytesReceived: number;
+  seconds: number;
+  notes: PathNote[];
+  plan: string[];
 }
 
 export interface ResizeParams {
@@ -550,6 +576,7 @@ export interface Requests {
   'sidecar/attach': { params: AttachParams; result: AttachResult };
   'sidecar/debug': { params: DebugParams; result: DebugResult };
   'sidecar/sync': { params: SyncParams; result: SyncResult };
+  'sidecar/pull': { params: PullParams; result: PullResult };
   'sidecar/status': { params: StatusParams; result: StatusResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
   'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };

@@ -72,7 +72,8 @@ class PathNote(Message, frozen=True, kw_only=True):
     back), "held" (one of very many removals, or an upload that was called off; waits for a word),
     "waiting" (more than
     `ask_above`, waits for a word), "refused" (the remote could not take it), "unreadable" (it could
-    not be read here), "skipped" (never sent). `here` and `there`: what both sides have, where a
+    not be read here), "skipped" (never sent), "too-large" (more than `pull_max` there),
+    "not-pulled" (it is to come here and cannot). `here` and `there`: what both sides have, where a
     person has to decide."""
 
     path: str
@@ -97,6 +98,27 @@ class SyncResult(Message, frozen=True, kw_only=True):
     taken: int = 0
     summary: str = ""
     skipped: list[Skipped] = []
+
+
+class PullParams(Place, frozen=True, kw_only=True):
+    """`paths`: absolute paths of this machine in the project, or patterns of such ("*", "?", "[]",
+    "**"); what they mean on the host is fetched, whatever its size. `prefer` "remote" replaces what
+    was changed here too; it goes to the trash here."""
+
+    paths: list[str]
+    prefer: Literal["", "remote"] = ""
+    dry_run: bool = False
+
+
+class PullResult(Message, frozen=True, kw_only=True):
+    """What one pull did. `notes`: what was asked for and did not come. `plan`: for a dry run,
+    lines like "pull runs/best.pt (1.2 GB)"."""
+
+    pulled: int
+    bytes_received: int
+    seconds: float
+    notes: list[PathNote] = []
+    plan: list[str] = []
 
 
 class Synced(Message, frozen=True, kw_only=True):
@@ -516,6 +538,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/attach": (AttachParams, AttachResult),
     "sidecar/debug": (DebugParams, DebugResult),
     "sidecar/sync": (SyncParams, SyncResult),
+    "sidecar/pull": (PullParams, PullResult),
     "sidecar/status": (StatusParams, StatusResult),
     "sidecar/trust": (TrustParams, TrustResult),
     "sidecar/conflicts": (ConflictsParams, ConflictsResult),

@@ -124,6 +124,11 @@ def parser() -> argparse.ArgumentParser:
     sync.add_argument("--watch", action="store_true", help="keep doing it, until Ctrl-C")
     sync.add_argument("paths", nargs="*", metavar="PATH", help="limits --prefer to these")
 
+    pull = add("pull", "pull:pull", "fetches files and folders from there", place, json)
+    pull.add_argument("-n", "--dry-run", action="store_true", help="only say what would come")
+    pull.add_argument("--prefer", choices=("remote",), default="", help="over what differs here")
+    pull.add_argument("paths", nargs="+", metavar="PATH", help="a path there or here, or a pattern")
+
     run = add("run", "run:run", "runs a program there, as if it ran here", place, target)
     run.add_argument("-d", "--detach", action="store_true", help="print its id and leave it")
     run.add_argument(

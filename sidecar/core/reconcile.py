@@ -1,8 +1,9 @@
 """Reconcile: three trees in, what to do out. A pure function of its arguments.
 
 The laptop's side is the author: changes here go there, changes there are never overwritten
-unless `prefer` says so for the path. With B, L, R for what base, local and remote have at a path
-(`-` nothing, letters for contents, equal letters for equal nodes; D a directory):
+unless `prefer` says so for the path; where they are wanted (`pull`), they come here. With B, L, R
+for what base, local and remote have at a path (`-` nothing, letters for contents, equal letters
+for equal nodes; D a directory):
 
     B L R                          plan                 note
     - - -   x x x                  nothing
@@ -18,7 +19,20 @@ unless `prefer` says so for the path. With B, L, R for what base, local and remo
     - - x   push                   nothing                                     (theirs for ever)
     - - x   mirror                 Remove
 
-`Push` stands for MakeDirectory where L is a directory. Where a directory meets something else:
+`Push` stands for MakeDirectory where L is a directory. `pull` says of each path whether changes
+there come here (COMES), and whether it is the remote's own (THEIRS): something that a program
+there made. For files and links, in either mode, that changes these rows:
+
+    - - x   COMES                  Take                                        (new there)
+    x x y   COMES                  Take                                        (changed there)
+    x - y   COMES and THEIRS       Take                                        (changed there)
+    x - x   THEIRS                 nothing                                     (deleted here only)
+    x x -   THEIRS                 nothing                                     (deleted there only)
+    - - x   THEIRS, mirror         nothing
+
+So a pull never deletes here, and what a job made there is not removed by deleting it here. Of
+directories only the last three rows hold: they come with what is in them. Where a directory meets
+something else:
 
     x D x                          Remove, MakeDirectory                       (file → directory)
     D x D                          Remove all below and D, Push x              (directory → file)
@@ -41,7 +55,7 @@ of which this side only has a change.
 Theory: B. C. Pierce, J. Vouillon, "What's in Unison?", MS-CIS-03-36, 2004.
 """
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
 
 from sidecar.core import paths as names
 from sidecar.core.identity import DIRECTORY, FILE, OTHER, SYMLINK
@@ -52,6 +66,9 @@ PUSH, MIRROR = "push", "mirror"
 leaves out of `remote` what is not its to remove (ignored paths, say)."""
 
 LOCAL, REMOTE = "local", "remote"
+
+COMES, THEIRS = 1, 2
+"""What `pull` says of a path; both may be."""
 
 CONFLICT = "conflict"
 NEWER_THERE = "newer-there"
@@ -114,6 +131,12 @@ class Plan(NamedTuple):
 
 
 Prefer = Union[str, Mapping[str, str]]
+Pulled = Callable[[str], int]
+
+
+def nothing_comes(path: str) -> int:
+    """For `pull` where there are no patterns."""
+    return 0
 
 
 def reconcile(
@@ -123,6 +146,7 @@ def reconcile(
     remote: Tree,
     mode: str = PUSH,
     prefer: Prefer = "",
+    pull: Pulled = nothing_comes,
 ) -> Plan:
     """The plan that brings these paths together, as the table above says.
 
@@ -135,15 +159,18 @@ def reconcile(
             path holds the folders above it too.
         mode: PUSH or MIRROR.
         prefer: LOCAL, REMOTE or "" (ask), for all paths or for each by a mapping.
+        pull: COMES and THEIRS, or-ed.
     """
     # Not `base or {}`: whether a tree seen through an overlay is empty takes a walk through it.
-    return _Planner({} if base is None else base, local, remote, mode, prefer).plan(paths)
+    return _Planner({} if base is None else base, local, remote, mode, prefer, pull).plan(paths)
 
 
 class _Planner:
-    def __init__(self, base: Tree, local: Tree, remote: Tree, mode: str, prefer: Prefer) -> None:
+    def __init__(
+        self, base: Tree, local: Tree, remote: Tree, mode: str, prefer: Prefer, pull: Pulled
+    ) -> None:
         self.base, self.local, self.remote = base, local, remote
-        self.mode, self.prefer = mode, prefer
+        self.mode, self.prefer, self.pull = mode, prefer, pull
         self.written: List[Action] = []
         self.room: List[str] = []
         self.directories: List[str] = []
@@ -221,7 +248,7 @@ class _Planner:
     def _mark_what_stays(self, path: str) -> None:
         if path not in self.remote or (path not in self.local and self._removable(path)):
             return
-        known = path in self.base
+        known = path in self.base and not self.pull(path) & THEIRS
         for above in ancestors(path):
             if above in self.holds and (self.holds[above] or not known):
                 break
@@ -247,8 +274,12 @@ class _Planner:
             self._different(path, was, here, there)
 
     def _nothing_here(self, path: str, was: Optional[Node]) -> None:
-        if not self._removable(path):
-            there = self.remote[path]
+        there, theirs = self.remote[path], self.pull(path) & THEIRS
+        if self._comes(path, there) and there != was and (was is None or theirs):
+            self.takes.append(path)
+        elif theirs and (was is None or there == was):
+            return
+        elif not self._removable(path):
             if was is not None and self._preferred(path) == REMOTE and _comes_whole(there):
                 self.takes.append(path)
             elif was is not None:
@@ -263,6 +294,8 @@ class _Planner:
 
     def _nothing_there(self, path: str, was: Optional[Node], here: Node) -> None:
         if was is not None:
+            if here == was and self.pull(path) & THEIRS:
+                return
             if self._preferred(path) == REMOTE:
                 self._leave(path, KEPT, "deleted on the remote; left so")
                 return
@@ -277,7 +310,9 @@ class _Planner:
             self._leave(path, CONFLICT, "neither a file nor a folder nor a link on the remote")
             return
         preferred = LOCAL if there == was else self._preferred(path)
-        if preferred == REMOTE and _comes_whole(here) and _comes_whole(there):
+        wanted = here == was and preferred != LOCAL and self._comes(path, there)
+        wanted = wanted or preferred == REMOTE
+        if wanted and _comes_whole(here) and _comes_whole(there):
             self.takes.append(path)
         elif preferred == REMOTE:
             self._leave(path, KEPT, "differs on the remote; left as it is there")
@@ -307,9 +342,16 @@ class _Planner:
         was, there = self.base.get(path), self.remote[path]
         if there.kind == OTHER:
             return False
-        if was is None:
-            return self.mode == MIRROR and self._preferred(path) != REMOTE
+        pull = self.pull(path)
+        if pull & THEIRS:
+            return False
+        if was is None:  # also of a folder that comes, which may be about to be filled
+            return self.mode == MIRROR and not pull & COMES and self._preferred(path) != REMOTE
         return there == was or self._preferred(path) == LOCAL
+
+    def _comes(self, path: str, there: Node) -> bool:
+        """Whether what is there is wanted here, and can be had."""
+        return _comes_whole(there) and bool(self.pull(path) & COMES)
 
     def _preferred(self, path: str) -> str:
         return self.prefer if isinstance(self.prefer, str) else self.prefer.get(path, "")

@@ -47,6 +47,7 @@ class Service:
             "sidecar/attach": self._runs.attach,
             "sidecar/debug": self._debugging.debug,
             "sidecar/sync": self._sync,
+            "sidecar/pull": self._pull,
             "sidecar/status": self._status,
             "sidecar/trust": self._trust,
             "sidecar/conflicts": self._repairs.conflicts,
@@ -139,6 +140,11 @@ class Service:
             kept_out = await self._repairs.skipped(client, session.project)
             result = msgspec.structs.replace(result, skipped=kept_out)
         return result
+
+    async def _pull(self, client: Client, params: api.PullParams) -> api.PullResult:
+        session = await self._registry.session(client, params.project, params.host)
+        with session.speaking():
+            return await session.pulled(params)
 
     async def _status(self, client: Client, params: api.StatusParams) -> api.StatusResult:
         sessions = self._registry.sessions

@@ -248,7 +248,9 @@ class Session:
             )
         try:
             _, took = await self._brought_together(terms)
-            return took or await self.engine.sync(
+            if took is not None:
+                return await self.engine.also_pull(took)
+            return await self.engine.sync(
                 only=params.paths, prefer=params.prefer, dry_run=params.dry_run, yes=params.yes
             )
         except asyncio.CancelledError:  # who asked for it does not want it any more
@@ -263,6 +265,16 @@ class Session:
         """
         agent = await self.connected()
         return await self.engine.survey(agent, self.link.new_root())
+
+    async def pulled(self, params: api.PullParams) -> api.PullResult:
+        """Fetches by hand.
+
+        Raises:
+            SidecarError: as `ready`; or a path is outside the project, or not there.
+        """
+        wanted = [self.engine.named(path) for path in params.paths]
+        await self.ready()
+        return await self.engine.pull(wanted, prefer=params.prefer, dry_run=params.dry_run)
 
     async def connected(self, *, unasked: bool = False) -> AgentConnection:
         """A connection, whether or not both sides can be brought together: enough to look at jobs
@@ -458,6 +470,8 @@ class Session:
         if engine.waiting:
             fix = "run `sidecar sync` to be asked; `--yes` sends, `--prefer local` removes there"
             return "question", f"waits for your word: {engine.waiting}", fix
+        if engine.coming:
+            return "syncing", f"{engine.coming} to come", ""
         if engine.conflicts:
             return "ready", _counted(engine.conflicts, "conflict"), "run `sidecar conflicts`"
         if engine.unwatched:

@@ -71,6 +71,11 @@ def _why(result: api.WhyResult) -> str:
     return f"{result.path}: {verdict}{rule}; next sync: {result.next}"
 
 
+def _pulled(result: api.PullResult) -> str:
+    text = f"{result.pulled} pulled"
+    return "; ".join([text, *(f"{note.path}: {note.text}" for note in result.notes)])
+
+
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
     "sidecar.debug": _Command(
@@ -78,6 +83,7 @@ COMMANDS = {
     ),
     "sidecar.stop": _Command("sidecar/signal", lambda result: ""),
     "sidecar.sync": _Command("sidecar/sync", _synced),
+    "sidecar.pull": _Command("sidecar/pull", _pulled),
     "sidecar.showStatus": _Command("sidecar/status", _status),
     "sidecar.trust": _Command(
         "sidecar/trust",

@@ -186,20 +186,26 @@ class AgentConnection:
     ) -> AsyncGenerator[Message, None]:
         """Like `request`, for answers in several messages: ends after the one whose `last` is
         true. What is not taken yet is not acknowledged, so the agent holds back; use
-        `contextlib.aclosing` where it may be left early."""
+        `contextlib.aclosing` where it may be left early: a Fetch is then cancelled there."""
         number = next(self._ids)
         parts = self._parts[number] = _Parts()
+        message = build(number)
+        cancel = isinstance(message, messages.Fetch)
         try:
-            await self.send(build(number), lane)
+            await self.send(message, lane)
             while True:
                 frame, message = await parts.next()
                 self._done(frame)
+                if isinstance(message, messages.Fail) or getattr(message, "last", True):
+                    cancel = False
                 if isinstance(message, messages.Fail):
                     raise _failed(message)
                 yield message
                 if getattr(message, "last", True):
                     return
         finally:
+            if cancel and not self._over.done():
+                self._sender.put(messages.Cancel(number))
             del self._parts[number]
             for frame, _ in parts.left():
                 self._done(frame)

@@ -19,19 +19,23 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
+
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import messages, reconcile
+from sidecar.core import messages, paths, reconcile
 from sidecar.core.identity import DIRECTORY, Identity
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.questions import Choice, Person
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync import guards, reach
+from sidecar.sync import guards, local_files, reach
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.bond import Bond, folder_at
 from sidecar.sync.change import Change
+from sidecar.sync.explore import Explorer
+from sidecar.sync.fetching import Fetching
 from sidecar.sync.first_contact import NOT_NOW, Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
@@ -39,6 +43,8 @@ from sidecar.sync.landing import LocalLanding
 from sidecar.sync.lookout import Lookout
 from sidecar.sync.meeting import NOTHING_SAID, Meeting, Terms
 from sidecar.sync.notes import WHOLE, Notes, unsent
+from sidecar.sync.pull import Puller
+from sidecar.sync.pulls import Pulls
 from sidecar.sync.push import Pusher
 from sidecar.sync.reach import Reach
 from sidecar.sync.removals import Removals
@@ -130,6 +136,8 @@ class SyncEngine:
         self._on_synced, self._on_change = on_synced, on_change
         self._shown_by = shown_by
         rules = Rules.load(root, settings.ignore, settings.include, nested)
+        self._pulls = Pulls(settings.pull, rules)
+        self._pull_max = settings.pull_max
         self._signatures = SignatureStore(store / "signatures")
         self._bond = Bond(store / "bond.json")
         # The last that can fail: nobody closes what a maker that failed had opened.
@@ -140,6 +148,8 @@ class SyncEngine:
         self._there: There | None = None
         self._pusher: Pusher | None = None
         self._lookout: Lookout | None = None
+        self._explorer: Explorer | None = None
+        self._puller: Puller | None = None
         self._taking: Taking | None = None
         self._store = store
         self.trash = LocalTrash(store / "trash")
@@ -159,6 +169,7 @@ class SyncEngine:
             mode=settings.mode,
             here=self._here,
             base=self._base,
+            pulls=self._pulls,
             dirty=lambda: self._dirty,
             touch=self._touch,
             take=self._take,
@@ -213,6 +224,11 @@ class SyncEngine:
         much = self._shared.allowance.described()
         parts = [f"{held} removals"] if held else []
         return " and ".join([*parts, much] if much else parts)
+
+    @property
+    def coming(self) -> int:
+        """Files and links that are on their way here."""
+        return self._puller.waiting if self._puller else 0
 
     @property
     def conflicts(self) -> int:
@@ -271,10 +287,13 @@ class SyncEngine:
             self._lookout.close()
         if self._taking is not None:
             self._taking.close()
+        if self._puller is not None:
+            self._puller.close()
         if self._there is not None:
             self._there.close()
         self._pusher, self._there, self._ready = None, None, False
         self._taking, self._lookout = None, None
+        self._explorer = self._puller = None
         self._on_change()
 
     async def attach(
@@ -318,6 +337,26 @@ class SyncEngine:
                 )
                 there.on_its_way = self._pusher.latest.__contains__
                 self._taking = Taking(there, self._landing, self._step, self._notes, self._touch)
+                self._explorer = Explorer(
+                    there,
+                    self._base,
+                    self._pulls,
+                    self._here.rules,
+                    self._shared.mode == reconcile.MIRROR,
+                )
+                self._puller = Puller(
+                    agent,
+                    self.root,
+                    self._base,
+                    there,
+                    self._landing,
+                    self._pulls,
+                    self._pull_max,
+                    self._notes,
+                    self._step,
+                    touch=self._touch,
+                    changed=self._on_change,
+                )
                 self._ready = True
                 await self._bring(self._differing(meeting.found) | set(there.differing), prefer)
             except BaseException:
@@ -325,7 +364,13 @@ class SyncEngine:
                 raise
             if self._tasks:
                 self._lookout = Lookout(
-                    there, self._touch, self._try_again, self._refuse_an_emptied_side, self._failed
+                    there,
+                    self._base,
+                    self._explorer,
+                    self._touch,
+                    self._try_again,
+                    self._refuse_an_emptied_side,
+                    self._failed,
                 )
         async with self._noticing_a_loss():
             await self._ask_about_what_waits(yes=terms.yes)
@@ -380,6 +425,24 @@ class SyncEngine:
 
     # --- what may differ
 
+    def named(self, path: str) -> str:
+        """An absolute path here, or one there, as a path of the project.
+
+        Raises:
+            SyncError: it is outside of both.
+        """
+        inside = self._here.relative(path)
+        if not inside and self.remote_root and path.startswith(self.remote_root + "/"):
+            inside = path[len(self.remote_root) + 1 :]
+        if not inside:
+            raise SyncError(
+                f"{path} is outside the project",
+                f"the project is {self.project} here, {self.host}:{self.folder} there",
+                "name a file or folder in it",
+                code="outside",
+            )
+        return inside
+
     def saved(self, absolute: Iterable[str]) -> None:
         """An editor wrote these files (absolute paths). Those outside the root are left aside.
         Never blocks."""
@@ -412,11 +475,28 @@ class SyncEngine:
         latest = self._pusher.latest.copy() if self._pusher else {}
         on_their_way = {path: change.local for path, change in latest.items()}
         changed = differing(found, self._base.entries, on_their_way)
-        return changed - {
+        return {
             path
-            for path, seen in self._called_off.items()
-            if seen is not None and found.entries.get(path) == seen
+            for path in changed
+            if not self._is_called_off(path, found) and not self._is_as_it_came(path, found)
         }
+
+    def _is_called_off(self, path: str, found: Scan) -> bool:
+        """Whether it still is the content whose sending a person called off."""
+        seen = self._called_off.get(path)
+        return seen is not None and found.entries.get(path) == seen
+
+    def _is_as_it_came(self, path: str, found: Scan) -> bool:
+        """Whether a path that came from there, and is not scanned since it is ignored here, was
+        left as it is."""
+        if path in found.entries or not self._base.is_theirs(path):
+            return False
+        agreed = self._base.entries.get(path)
+        try:
+            now = local_files.lookup(self.root, path)
+        except (OSError, paths.PathError):
+            return False
+        return agreed is not None and now == agreed.local
 
     def _signature_before(self, path: str) -> FileSignature | None:
         """Of the content that the path was last sent with. From any thread."""
@@ -518,7 +598,8 @@ class SyncEngine:
         """One step over these paths; see Step.bring."""
         if self._there is None or self._pusher is None:
             raise self._disconnected()
-        await Step(self._shared, self._there, self._pusher, prefer).bring(dirty, patient=patient)
+        step = Step(self._shared, self._there, self._pusher, prefer, self._puller)
+        await step.bring(dirty, patient=patient)
 
     def _take(self, path: str, here: Identity | None, found: Found) -> None:
         if self._taking is not None:
@@ -530,8 +611,13 @@ class SyncEngine:
         self.last_sync = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._refusals.pop(change.path, None)
         self._shared.allowance.arrived(change.path)
-        if self._there is not None and self._there.answered(change.path):
-            self._touch(change.path)
+        if self._there is not None:
+            if self._there.answered(change.path):
+                self._touch(change.path)
+            if self._pulls or self._base.theirs:
+                is_folder = change.node is not None and change.node.kind == DIRECTORY
+                theirs = bool(self._pulls.of(change.path, is_folder) & reconcile.THEIRS)
+                self._there.pushed(change.path, theirs)
         self._say_synced(change.path, change.bytes_sent)
         self._on_change()
 
@@ -615,13 +701,14 @@ class SyncEngine:
         async with self._step, self._noticing_a_loss():
             pusher, there = self._connected()
             sent, seq, removed = pusher.bytes_sent, pusher.seq, self._shared.removed
-            taken = self._taking.taken if self._taking else 0
+            taken = self._came
             self._refusals.clear()
             self._called_off.clear()
             async with self._taken(rescan=True) as dirty:
                 await there.sweep()
                 if prefer != "local":
                     self._refuse_an_emptied_side(there)
+                await self._exploring.look(clean=True)
                 dirty |= there.differing.keys() | self._notes.paths
                 chosen = {self._here.relative(path) for path in only} & dirty if only else dirty
                 if dry_run:
@@ -637,8 +724,53 @@ class SyncEngine:
         if not dry_run:
             async with self._noticing_a_loss():
                 await self._ask_about_what_waits(yes=yes)
-                await self._settle()
+                await self._settle(pulled=True)
         return self._result(pusher, seq, sent, removed, taken, began, plan)
+
+    @property
+    def _came(self) -> int:
+        """Files and links that came here over this connection."""
+        return (self._taking.taken if self._taking else 0) + (
+            self._puller.pulled if self._puller else 0
+        )
+
+    async def also_pull(self, result: api.SyncResult) -> api.SyncResult:
+        """After an `attach` that somebody asked for as a sync: what is to come here, too.
+
+        Raises:
+            Disconnected: the connection went away meanwhile.
+        """
+        if not self._exploring.needed:
+            return result
+        began, taken = time.monotonic(), self._came
+        for path in await self._exploring.look(clean=True):
+            self._touch(path)
+        async with self._noticing_a_loss():
+            await self._settle(pulled=True)
+        return msgspec.structs.replace(
+            result,
+            taken=result.taken + self._came - taken,
+            seconds=result.seconds + time.monotonic() - began,
+            notes=self.notes,
+        )
+
+    async def pull(
+        self, wanted: Sequence[str], *, prefer: Prefer = "", dry_run: bool = False
+    ) -> api.PullResult:
+        """Fetches files and folders of the remote by hand, whatever their size.
+
+        Args:
+            wanted: paths relative to the root, or patterns (`runs/*/best.pt`).
+            prefer: "remote" replaces what was changed here, which goes to the trash here.
+            dry_run: only say what would come.
+        Raises:
+            SyncError: a path cannot be one of the project's, or nothing is there.
+            Disconnected: the connection went away meanwhile.
+        """
+        _, there = self._connected()
+        assert self._puller is not None
+        fetching = Fetching(self.root, self._base, there, self._here, self._puller, self._notes)
+        return await fetching.fetch(wanted, prefer, dry_run=dry_run)
 
     def _result(
         self,
@@ -655,14 +787,14 @@ class SyncEngine:
         return api.SyncResult(
             sent=pusher.seq - seq - gone,
             removed=gone,
-            taken=(self._taking.taken if self._taking else 0) - taken,
+            taken=self._came - taken,
             bytes_sent=pusher.bytes_sent - sent,
             seconds=time.monotonic() - began,
             notes=self.notes,
             plan=list(plan),
         )
 
-    async def _settle(self) -> None:
+    async def _settle(self, *, pulled: bool = False) -> None:
         """Waits until all that is known of now was sent and answered, and sent again where the
         answer was to look again."""
         for _ in range(PATIENCE):
@@ -670,6 +802,8 @@ class SyncEngine:
             await pusher.settled()
             if self._taking is not None:
                 await self._taking.settled()
+            if pulled and self._puller is not None:
+                await self._puller.settled()
             async with self._step:
                 self._connected()
                 if not self._dirty:
@@ -725,7 +859,8 @@ class SyncEngine:
             self._connected()
             async with self._taken(rescan=True) as dirty:
                 await self._bring(dirty)
-            pusher, _ = self._connected()
+            pusher, there = self._connected()
+            await there.tell()  # the run must find the list that its digest is of
             if not as_is:
                 refuse_to_run_other_code(unsent(self.notes), self.host)
             return raise_barrier(pusher, self._base, as_is=as_is)
@@ -798,6 +933,12 @@ class SyncEngine:
         assert self._pusher is not None
         assert self._there is not None
         return self._pusher, self._there
+
+    @property
+    def _exploring(self) -> Explorer:
+        if self._explorer is None:
+            raise self._disconnected()
+        return self._explorer
 
     def _disconnected(self) -> Disconnected:
         return disconnected(self.host)

@@ -180,7 +180,7 @@ class _State:
         )
         self._outer = outer
         self.include = PatternList(patterns.parse_lines(include, "sync.include"), fold=self.fold)
-        self.openings = PatternList(_openings(self.include.patterns), fold=self.fold)
+        self.openings = PatternList(openings(self.include.patterns), fold=self.fold)
         self.ignore = PatternList(patterns.parse_lines(ignore, "sync.ignore"), fold=self.fold)
         self.built_in = PatternList(patterns.parse_lines(BUILT_IN, "built-in"), fold=self.fold)
         own = repository.read_rules(os.path.join(root, repository.RULES), repository.RULES)
@@ -368,8 +368,8 @@ def _written(pattern: Pattern) -> str:
     return pattern.text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-def _openings(include: Sequence[Pattern]) -> list[Pattern]:
-    """Patterns for the folders on the way to what is included."""
+def openings(include: Sequence[Pattern]) -> list[Pattern]:
+    """Patterns for the folders on the way to what such patterns name."""
     found = []
     for pattern in include:
         parts = pattern.glob.split("/")

@@ -22,6 +22,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,6 +78,7 @@ class LocalLanding:
         its staging folder goes."""
         self._root, self._store, self._trash = root, store, trash
         self._staging: Path | None = None
+        self._making = threading.Lock()
         self._token = f"here-{secrets.token_hex(4)}"
 
     def stage(self) -> Staged:
@@ -85,8 +87,9 @@ class LocalLanding:
         Raises:
             OSError: there is none to be had.
         """
-        if self._staging is None:
-            self._staging = self._make_staging()
+        with self._making:
+            if self._staging is None:
+                self._staging = self._make_staging()
         return Staged(self._staging / secrets.token_hex(8))
 
     def file(
@@ -124,6 +127,32 @@ class LocalLanding:
             os.fsync(descriptor)
             self._place(path, staged.path, folder, name, expected, why if keep else None)
             return identity.from_stat(os.fstat(descriptor))
+
+    def append(self, path: str, data: bytes, expected: Identity, *, mtime_ns: int) -> Identity:
+        """Adds to a file, in one write: a log is not copied for each of its lines, and who follows
+        it here goes on reading. What is there stays, so nothing goes to the trash.
+
+        Returns:
+            What is at the path now.
+        Raises:
+            Changed: it is something else than was expected, or has another name besides.
+            OSError: it cannot be written, or only in part; the part was taken back.
+        """
+        with opened_parent(self._root, path) as (folder, name):
+            flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0), dir_fd=folder)
+            try:
+                status = os.fstat(descriptor)
+                if identity.from_stat(status) != expected or status.st_nlink != 1:
+                    raise Changed("it is not what it was")
+                written = os.write(descriptor, data)
+                if written != len(data):
+                    os.ftruncate(descriptor, expected.size)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                return identity.from_stat(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
 
     def link(
         self,

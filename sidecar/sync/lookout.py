@@ -13,7 +13,10 @@ import logging
 from collections.abc import Callable, Collection
 
 from sidecar.core import identity, messages, paths
+from sidecar.core.identity import DIRECTORY, Entry
 from sidecar.errors import Disconnected, RemoteError, SidecarError
+from sidecar.sync.base import Base
+from sidecar.sync.explore import Explorer
 from sidecar.sync.there import There
 
 log = logging.getLogger(__name__)
@@ -45,12 +48,15 @@ class Lookout:
     def __init__(
         self,
         there: There,
+        base: Base,
+        explorer: Explorer,
         touch: Callable[[str], None],
         again: Callable[[], bool],
         check: Callable[[There], None],
         failed: Callable[[SidecarError], None],
     ) -> None:
-        self._there, self._touch, self._again = there, touch, again
+        self._there, self._base, self._explorer = there, base, explorer
+        self._touch, self._again = touch, again
         self._check, self._failed = check, failed
         self._gone: set[str] = set()
         self._quiet: asyncio.TimerHandle | None = None
@@ -60,13 +66,19 @@ class Lookout:
         """The watch stands, and what changed before it did was looked for."""
         self._soon = asyncio.Event()
         self._stop = there.agent.listen(messages.Noticed, there.number, self._noticed)
-        self._task = asyncio.create_task(self._look(), name="lookout")
+        self._folders: set[str] = set()
+        self._new = asyncio.Event()
+        self._tasks = [
+            asyncio.create_task(self._look(), name="lookout"),
+            asyncio.create_task(self._explore(), name="explore"),
+        ]
 
     def close(self) -> None:
         self._stop()
         if self._quiet is not None:
             self._quiet.cancel()
-        self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     async def _look(self) -> None:
         with contextlib.suppress(Disconnected):  # which others tell
@@ -85,6 +97,7 @@ class Lookout:
                 gone, self._gone = self._gone, gone
             found = await self._there.sweep()
             self._check(self._there)
+            found |= await self._explorer.look()
             self.looked.set()
             for path in gone & self._there.differing.keys():
                 self._touch(path)
@@ -127,7 +140,30 @@ class Lookout:
             return
         if message.lost:
             self._soon.set()
-        self._take(self._there.noticed(entries))
+        self._take(self._there.noticed(self._that_matter(entries)))
+
+    def _that_matter(self, entries: list[Entry]) -> list[Entry]:
+        """Without what nobody wants of folders that were explored. New ones are explored, too."""
+        agreed, wants = self._base.entries, self._there.wants
+        kept = []
+        for path, there in entries:
+            is_folder = there is not None and there.kind == DIRECTORY
+            if path in agreed or path in self._there.differing or wants(path, is_folder):
+                kept.append((path, there))
+            if is_folder and self._explorer.enters(path):
+                self._folders.add(path)
+                self._new.set()
+        return kept
+
+    async def _explore(self) -> None:
+        """Looks into folders that appeared, which may have been filled since."""
+        with contextlib.suppress(SidecarError):
+            while True:
+                await self._new.wait()
+                self._new.clear()
+                folders, self._folders = self._folders, set()
+                for path in await self._explorer.look(sorted(folders)):
+                    self._touch(path)
 
     def _take(self, changed: Collection[str]) -> None:
         """What is gone may be the first of all: nothing is put back into the middle of an `rm -r`,

@@ -23,7 +23,7 @@ from sidecar.core.messages import Expect
 from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
 from sidecar.errors import Disconnected, RemoteError
-from sidecar.sync import bond, guards
+from sidecar.sync import bond, guards, local_files
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
@@ -31,6 +31,8 @@ from sidecar.sync.content import Content
 from sidecar.sync.first_contact import Prefer
 from sidecar.sync.here import Here, Unreadable
 from sidecar.sync.notes import WHOLE, Notes, version
+from sidecar.sync.pull import ADDED, Puller
+from sidecar.sync.pulls import Pulls
 from sidecar.sync.push import Pusher
 from sidecar.sync.removals import Removals
 from sidecar.sync.saves import QUIET, Saves
@@ -38,6 +40,9 @@ from sidecar.sync.there import Found, There
 
 BRINGS = (reconcile.Push, reconcile.MakeDirectory)
 """Actions that send what is here."""
+
+SENDS = (*BRINGS, reconcile.Remove)
+"""Actions that change something there."""
 
 GIT_IS_AT_WORK = 0.5
 """Seconds before another look at removals that may be a checkout's."""
@@ -66,6 +71,7 @@ class Project:
     mode: str
     here: Here
     base: Base
+    pulls: Pulls
     dirty: Callable[[], Set[str]]
     touch: Callable[[str], None]
     take: Callable[[str, Identity | None, Found], None]
@@ -79,6 +85,12 @@ class Project:
     refusals: dict[str, int] = dataclasses.field(default_factory=dict)
     removed: int = 0
 
+    def pull(self, path: str, is_folder: bool) -> int:
+        """Whether changes there come here, and whether the path is the remote's, for reconcile."""
+        return self.pulls.of(path, is_folder) | (
+            reconcile.THEIRS if self.base.is_theirs(path) else 0
+        )
+
 
 class Step:
     """One step over one connection, which may go in each of its waits.
@@ -89,9 +101,14 @@ class Step:
     """
 
     def __init__(
-        self, project: Project, there: There, pusher: Pusher | None, prefer: Prefer = ""
+        self,
+        project: Project,
+        there: There,
+        pusher: Pusher | None,
+        prefer: Prefer = "",
+        puller: Puller | None = None,
     ) -> None:
-        self._project, self._prefer = project, prefer
+        self._project, self._prefer, self._puller = project, prefer, puller
         self._there, self._pusher = there, pusher
         self._here, self._base = project.here, project.base
         self._notes, self._saves = project.notes, project.saves
@@ -109,7 +126,8 @@ class Step:
         self._refuse_another_root()  # what was seen of one that went meanwhile counts for nothing
         if patient:
             here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
-        found = await self._other_side.nodes(here)
+        found = await self._other_side.nodes(here, lambda path: self._comes_anyway(path, here))
+        found = self._without_executable_bits(here, found)
         self._refresh(here, found)
         await self._other_side.tell()
         plan = self.plan(here, found)
@@ -120,7 +138,12 @@ class Step:
             action.path for action in plan.actions
         }:
             del self._project.refusals[path]
-        for action in await self._guarded(plan.actions, here):
+        actions = [
+            action
+            for action in plan.actions
+            if not isinstance(action, SENDS) or self._is_sent(action.path, here)
+        ]
+        for action in await self._guarded(actions, here):
             if isinstance(action, BRINGS) and here.get(action.path) is None:
                 if action.path not in dirty:  # it came with its folder, and is to be read first
                     self._project.touch(action.path)
@@ -145,6 +168,21 @@ class Step:
         if project.folder not in (None, now):
             raise guards.root_replaced(project.name)
 
+    def _comes_anyway(self, path: str, here: Mapping[str, Content | None]) -> bool:
+        """Whether what is there comes whatever its content is: nothing was changed here."""
+        read, agreed = here.get(path), self._base.entries.get(path)
+        unchanged = (read.node if read else None) == (agreed.node if agreed else None)
+        return unchanged and bool(self._project.pulls.of(path))
+
+    def _is_sent(self, path: str, here: Mapping[str, Content | None]) -> bool:
+        """Whether the path is ours to send. What comes from there although it is ignored here, as
+        what programs make there often is, is not."""
+        read = here.get(path)
+        is_folder = (read.node if read else self._base.nodes().get(path)) == tree.FOLDER
+        if not self._project.pull(path, is_folder):
+            return True
+        return not self._here.rules.decide(path, is_folder).ignored
+
     async def look(self, dirty: set[str]) -> dict[str, Content | None]:
         """What is at these paths here. Ignored ones are left out, and no longer managed; their
         files stay on both sides."""
@@ -154,12 +192,12 @@ class Step:
         for path in sorted(wide):
             read, problem = None, ""
             try:
-                read = await self._here.read(path)
+                read = self._as_it_came(path) or await self._here.read(path)
             except Unreadable as error:
                 problem = str(error)
             was = known.get(path)
             is_folder = (read.node if read else was) == tree.FOLDER
-            if rules.decide(path, is_folder).ignored:
+            if rules.decide(path, is_folder).ignored and not self._project.pull(path, is_folder):
                 self._notes.clear([path])
                 if was is not None or self._on_its_way(path):
                     self._other_side.forget(path)
@@ -167,7 +205,44 @@ class Step:
                 self._notes.say(path, "unreadable", problem)
             else:
                 here[path] = read
+                self._know_what_was_added(path, read)
         return here
+
+    def _as_it_came(self, path: str) -> Content | None:
+        """What came from there and was not touched here since needs no reading: a large log that
+        grows is looked at every moment."""
+        agreed = self._base.entries.get(path)
+        if agreed is None or agreed.local is None or not self._base.is_theirs(path):
+            return None
+        try:
+            same = local_files.lookup(self._project.root, path) == agreed.local
+        except (OSError, paths.PathError):
+            return None
+        return Content(agreed.node, agreed.local) if same else None
+
+    def _know_what_was_added(self, path: str, read: Content | None) -> None:
+        """A log that was added to when we were killed is not somebody's edit (pull.py)."""
+        agreed = self._base.entries.get(path)
+        if read is None or agreed is None or read.node == agreed.node:
+            return
+        if self._base.is_theirs(path) and ADDED + read.node.digest in self._base.intended(path):
+            self._base.agree(path, Agreed(read.node, _seen(read), agreed.remote))
+
+    def _without_executable_bits(
+        self, here: Mapping[str, Content | None], found: dict[str, Found]
+    ) -> dict[str, Found]:
+        """What comes by itself brings no executable bit along, so there it says nothing."""
+        pulls = self._project.pulls
+        if not pulls:
+            return found
+        plain = dict(found)
+        for path, one in found.items():
+            if one.node is not None and one.node.kind == FILE and not pulls.is_named(path):
+                read = here.get(path)
+                bit = read is not None and read.node.executable
+                if pulls.of(path):
+                    plain[path] = one._replace(node=one.node._replace(executable=bit))
+        return plain
 
     def _unfinished(self, path: str, read: Content | None) -> bool:
         """Leaves a file for later that somebody seems to be writing."""
@@ -204,7 +279,13 @@ class Step:
             if self._prefer == "newer"
             else self._prefer
         )
-        return reconcile.reconcile(here, agreed, local, remote, self._project.mode, wins)
+
+        def pull(path: str) -> int:
+            nodes = agreed.get(path), local.get(path), remote.get(path)
+            return self._project.pull(path, tree.FOLDER in nodes)
+
+        wanted = pull if self._project.pulls or self._base.theirs else reconcile.nothing_comes
+        return reconcile.reconcile(here, agreed, local, remote, self._project.mode, wins, wanted)
 
     def notes_of(
         self,
@@ -318,10 +399,19 @@ class Step:
             case reconcile.Adopt():
                 if read is not None and found is not None and found.identity is not None:
                     self._other_side.agree(path, Agreed(read.node, _seen(read), found.identity))
+                    is_folder = read.node == tree.FOLDER
+                    if self._project.pulls.of(path, is_folder) & reconcile.THEIRS:
+                        self._other_side.leave(path, True)
             case reconcile.Drop():
                 self._other_side.forget(path)
             case reconcile.Take():
-                if found is not None:
+                # What only came along with its folder has, or had, a step of its own.
+                if found is None or found.identity is None:
+                    return
+                if self._project.pulls.of(path):
+                    if self._puller is not None:
+                        self._puller.begin(path, found.identity, read)
+                else:
                     self._project.take(path, read.identity if read else None, found)
 
     async def _push(self, path: str, read: Content, found: Found | None) -> None:

@@ -55,6 +55,8 @@ class There:
         self.too_large: set[str] = set()
         """Paths at which something could not make way, since the trash there cannot hold it."""
         self._owners: dict[str, tuple[Identity | None, str]] = {}
+        self.wants: Callable[[str, bool], bool] = lambda path, is_folder: False
+        """Whether a path that is not agreed on matters."""
         self._untold: dict[str, bool] = {}  # path → still managed
         self._crossed: set[str] = set()  # forgotten while a change of them was on its way
         self._remembered: dict[str, int] = {}  # folders of another set that the agent holds
@@ -161,17 +163,28 @@ class There:
                 self._owners[path] = asked[path], owner
         return {path: self._owners[path][1] for path in asked}
 
-    async def nodes(self, paths: Iterable[str]) -> dict[str, Found]:
+    async def nodes(
+        self, paths: Iterable[str], unneeded: Callable[[str], bool] = lambda path: False
+    ) -> dict[str, Found]:
         """What those of the paths are that differ from base, their content read there where it is
-        not known. A content that we once sent is agreed on again, not somebody's edit."""
+        not known. A content that we once sent is agreed on again, not somebody's edit.
+
+        Args:
+            unneeded: paths of which it is enough to know that they differ; their content is
+                UNREAD, unless we once sent some that it may be.
+        """
         known = {path: self.differing[path] for path in paths if path in self.differing}
-        unread = [
-            path
-            for path, there in known.items()
-            if there is not None
-            and there.kind in (FILE, SYMLINK)
-            and self._nodes.get(path, (None,))[0] != there
-        ]
+        unread = []
+        for path, there in known.items():
+            if there is None or there.kind not in (FILE, SYMLINK):
+                continue
+            seen, node = self._nodes.get(path, (None, None))
+            if seen == there and node is not None and node.digest != UNREAD:
+                continue
+            if unneeded(path) and not self._base.intended(path):
+                self._nodes[path] = (there, Node(there.kind, there.executable, UNREAD))
+            else:
+                unread.append(path)
         for path, digest in (await self.digests(unread)).items():
             there = known[path]
             assert there is not None
@@ -237,14 +250,13 @@ class There:
         return Watched(entries, missing, truncated)
 
     def noticed(self, entries: Iterable[Entry]) -> list[str]:
-        """Takes what the agent noticed by itself; returns the paths of which that is news."""
+        """Takes what was seen there besides sweeps; returns the paths of which that is news."""
         news = []
         for path, there in entries:
             before = self.differing.get(path, path)
-            if path in self._base.entries:
-                self.differs(path, there)
-                if self.differing.get(path, path) != before:
-                    news.append(path)
+            self.differs(path, there)
+            if self.differing.get(path, path) != before:
+                news.append(path)
         return news
 
     # --- the managed set
@@ -336,6 +348,29 @@ class There:
         self._base.agree(path, agreed)
         self._untold[path] = True
 
+    def brought(self, path: str, agreed: Agreed, theirs: bool) -> None:
+        """What was seen there is here now; `tell` must follow. News that came meanwhile stay."""
+        if self.differing.get(path, agreed.remote) == agreed.remote:
+            self.agrees(path)
+        managed = path in self._base.entries and not self._base.is_theirs(path)
+        self._base.agree(path, agreed)
+        self._base.leave(path, theirs)
+        if managed or not theirs:
+            self._untold[path] = not theirs
+
+    def pushed(self, path: str, theirs: bool) -> None:
+        """What was sent is there and agreed on; the agent took the path into its list."""
+        if path in self._base.entries:
+            self._base.leave(path, theirs)
+            if theirs:
+                self._untold[path] = False
+
+    def leave(self, path: str, theirs: bool) -> None:
+        """Makes a path that is agreed on the remote's, or ours again; `tell` must follow."""
+        if theirs != self._base.is_theirs(path):
+            self._base.leave(path, theirs)
+            self._untold[path] = not theirs
+
     def forget(self, path: str) -> None:
         """The path is no longer managed; `tell` must follow."""
         self.agrees(path)
@@ -361,10 +396,11 @@ class There:
         of such a path is sent, since the agent takes one after the other."""
         untold, self._untold = self._untold, {}
         try:
+            theirs = self._base.theirs
             gone = [
                 path
                 for path, managed in untold.items()
-                if not managed and path not in self._base.entries
+                if path in theirs or (not managed and path not in self._base.entries)
             ]
             self._cross(gone)
             for some in _portions(gone):
@@ -372,7 +408,7 @@ class There:
             entries = [
                 (path, self._base.entries[path].remote)
                 for path, managed in untold.items()
-                if managed and path in self._base.entries
+                if managed and path in self._base.entries and path not in theirs
             ]
             if entries:
                 await self._manage(entries, anew=False)

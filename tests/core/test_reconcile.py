@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from sidecar.core import tree
 from sidecar.core.identity import DIRECTORY, FILE, OTHER, SYMLINK
 from sidecar.core.reconcile import (
+    COMES,
+    THEIRS,
     Adopt,
     Drop,
     MakeDirectory,
@@ -134,6 +136,74 @@ def test_a_preference_decides_what_differs(row: str, prefer: str, action: str, n
         actions, notes = shown(reconcile(["p"], *trees(p=row), prefer=form))
         assert [one.removesuffix("p") for one in actions] == action.split()
         assert notes == ([f"p: {note}"] if note else [])
+
+
+EVERY_PAIR = [
+    # change here, change there: row, then push, mirror, COMES, COMES | THEIRS, THEIRS alone
+    ("nothing, nothing", "xxx", "", "", "", "", ""),
+    ("nothing, changed", "xxy", "newer-there", "newer-there", "<", "<", "newer-there"),
+    ("nothing, deleted", "xx-", "+ deleted-there", "+ deleted-there", "+ deleted-there", "", ""),
+    ("nothing, new", "--x", "", "-", "<", "<", ""),
+    ("changed, nothing", "xyx", "+", "+", "+", "+", "+"),
+    ("changed, alike", "xyy", "=", "=", "=", "=", "="),
+    ("changed, changed", "xyz", "conflict", "conflict", "conflict", "conflict", "conflict"),
+    ("changed, deleted", "xy-", *["+ deleted-there"] * 5),
+    ("deleted, nothing", "x-x", "-", "-", "-", "", ""),
+    ("deleted, changed", "x-y", "kept", "kept", "kept", "<", "kept"),
+    ("deleted, deleted", "x--", "0", "0", "0", "0", "0"),
+    ("new, nothing", "-x-", "+", "+", "+", "+", "+"),
+    ("new, alike", "-xx", "=", "=", "=", "=", "="),
+    ("new, other", "-xy", "conflict", "conflict", "conflict", "conflict", "conflict"),
+    ("nothing, a link", "xxl", "newer-there", "newer-there", "<", "<", "newer-there"),
+    ("nothing, a new link", "--l", "", "-", "<", "<", ""),
+    ("nothing, a folder", "xxD", "conflict", "conflict", "conflict", "conflict", "conflict"),
+    ("nothing, a new folder", "--D", "", "-", "", "", ""),
+    ("a folder, nothing", "DDD", "", "", "", "", ""),
+    ("folder deleted, nothing", "D-D", "-", "-", "-", "", ""),
+    ("nothing, folder deleted", "DD-", *["+/ deleted-there"] * 3, "", ""),
+    ("nothing, a new FIFO", "--o", "", "", "", "", ""),
+    ("nothing, became a FIFO", "xxo", "conflict", "conflict", "conflict", "conflict", "conflict"),
+]
+COLUMNS = [("push", 0), ("mirror", 0), ("push", COMES), ("push", COMES | THEIRS), ("push", THEIRS)]
+
+
+@pytest.mark.parametrize("pair", EVERY_PAIR, ids=lambda pair: pair[0])
+def test_every_pair_of_changes_in_every_mode(pair: tuple[str, ...]) -> None:
+    _, row, *expected = pair
+    for (mode, flags), wanted in zip(COLUMNS, expected, strict=True):
+        plan = reconcile(["p"], *trees(p=row), mode=mode, pull=lambda _, flags=flags: flags)  # type: ignore[misc]
+        actions, notes = shown(plan)
+        assert [
+            *(one.removesuffix("p") for one in actions),
+            *(one.removeprefix("p: ") for one in notes),
+        ] == wanted.split(), (mode, flags)
+
+
+@pytest.mark.parametrize("flags", [COMES, COMES | THEIRS, THEIRS])
+@pytest.mark.parametrize("row", [pair[1] for pair in EVERY_PAIR if pair[1][:2] == "--"])
+def test_mirror_leaves_what_comes_and_what_is_theirs(row: str, flags: int) -> None:
+    plan = reconcile(["p"], *trees(p=row), mode="mirror", pull=lambda _: flags)
+    assert [type(action) for action in plan.actions if type(action) is not Take] == []
+
+
+def test_a_preference_for_theirs_brings_them_where_changes_come() -> None:
+    for row in ("xxy", "xyz", "-xy"):
+        plan = reconcile(["p"], *trees(p=row), prefer="remote", pull=lambda _: COMES)
+        assert shown(plan) == (["<p"], [])
+    for row, action in (("xxy", "+p"), ("xyz", "+p")):
+        plan = reconcile(["p"], *trees(p=row), prefer="local", pull=lambda _: COMES)
+        assert shown(plan) == ([action], [])
+
+
+def test_deleting_a_folder_here_leaves_what_is_theirs_in_it() -> None:
+    given_trees = trees(d="D-D", d__ours="x-x", d__theirs="x-x", d__new="--x")
+
+    def pull(path: str) -> int:
+        return THEIRS if path == "d/theirs" else 0
+
+    actions, notes = shown(reconcile(["d", *given_trees[0]], *given_trees, pull=pull))
+    assert actions == ["0d", "-d/ours"]
+    assert notes == ["d: kept"]
 
 
 def test_mirror_removes_what_only_the_remote_has() -> None:

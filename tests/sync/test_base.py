@@ -399,3 +399,26 @@ def test_an_entry_takes_little_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     base.close()
     assert taken / len(numbers) < 260
+
+
+def test_what_is_the_remotes_is_no_part_of_the_managed_set(tmp_path: Path) -> None:
+    base = Base(tmp_path / "journal")
+    base.agree("a.py", AGREED)
+    base.agree("runs/log", AGREED)
+    ours = [("a.py", THERE)]
+    assert base.remote_digest() == identity_digest([*ours, ("runs/log", THERE)])
+    base.leave("runs/log", True)
+    base.agree("runs/log", AGREED._replace(local=None))  # it stays theirs when it changes
+    for _ in range(2):
+        assert base.theirs == {"runs/log"}
+        assert list(base.remote_entries()) == ours
+        assert base.remote_digest() == identity_digest(ours)
+        base = reopened(base, tmp_path / "journal")
+    base.leave("runs/log", False)
+    assert base.remote_digest() == identity_digest([*ours, ("runs/log", THERE)])
+    base.leave("runs/log", True)
+    base.drop("runs/log")
+    base = reopened(base, tmp_path / "journal")
+    assert base.theirs == set()
+    assert base.remote_digest() == identity_digest(ours)
+    base.close()

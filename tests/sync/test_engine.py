@@ -732,7 +732,7 @@ async def test_what_a_called_off_sync_had_taken_up_is_not_forgotten(
     sides.engine._touch("main.py")
     waiting = asyncio.Event()
 
-    async def nodes(there: There, paths: Any) -> dict[str, Any]:
+    async def nodes(there: There, paths: Any, *more: Any) -> dict[str, Any]:
         waiting.set()
         await asyncio.Event().wait()
         return {}
