@@ -215,7 +215,8 @@ class SyncEngine:
     @property
     def notes(self) -> list[api.PathNote]:
         """What needs a person, or should be known, by path."""
-        return [*self._notes.all, *self._here.problems]
+        said = self._notes.paths
+        return [*self._notes.all, *(one for one in self._here.problems if one.path not in said)]
 
     @property
     def waiting(self) -> str:

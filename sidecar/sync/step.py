@@ -203,6 +203,9 @@ class Step:
                     self._other_side.forget(path)
             elif problem:
                 self._notes.say(path, "unreadable", problem)
+            elif read and read.node == tree.STRANGE and was is None:
+                text = "neither a file nor a folder nor a link; not synced"
+                self._notes.say(path, "skipped", text)
             else:
                 here[path] = read
                 self._know_what_was_added(path, read)
