@@ -447,6 +447,7 @@ class Puller:
             theirs = before is None or self._base.is_theirs(path)
             theirs = theirs or bool(self._pulls.of(path) & THEIRS)
             self._there.brought(path, Agreed(node, landed, arrived.remote), theirs)
+            self._notes.clear([path])  # of a step that saw it before
         self._tell_soon()
         if path in self._there.differing or not arrived.whole:
             self._touch(path)  # it went on changing
