@@ -143,6 +143,10 @@ class Files:
         opened = self._opened(root)
         return opened.root, opened.managed, opened.changes.landing
 
+    def aside(self, task: Callable[[], None]) -> None:
+        """Does something on the thread of large copies, in the order of asking."""
+        self._aside.submit(task)
+
     def place(self, root: int) -> Tuple[Root, Managed]:
         """An open root and its managed set.
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from sidecar.agent.assembly import Assembly
 from sidecar.agent.failure import Refusal
@@ -69,6 +69,12 @@ class Incoming:
         if put.size < 0:
             raise Refusal("damaged", "a file of %d bytes" % put.size)
         self.base = base
+        draft = staging.drafts.pop(put.path, None)
+        if draft is not None and not put.draft:  # another content has come
+            draft.discard()
+        elif put.draft:
+            self._take_over(draft)
+            return
         if base is not None and base.kind == identities.FILE:
             self._open_old(root, base)
         if put.delta and self.old is None:
@@ -116,6 +122,14 @@ class Incoming:
         if self.staged is not None:
             self.staged.discard(keep)
         self.old = self.assembly = None
+
+    def _take_over(self, draft: Any) -> None:
+        """Goes on with what a Draft has begun."""
+        if draft is None or draft.base != self.base:
+            raise Refusal("aborted", "its draft is gone")
+        if draft.problem is not None:
+            raise draft.problem
+        self.old, self.staged, self.assembly = draft.old, draft.staged, draft.assembly
 
     def _stage(self, staging: Staging) -> bytes:
         """Has a file to write to: a new one, or the one that an earlier stream began. Returns the

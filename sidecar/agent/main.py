@@ -69,6 +69,13 @@ def _repair(agent: "Agent") -> Any:
     return Repair(agent.send, agent.handler("files"))
 
 
+def _drafts(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.draft")
+    from sidecar.agent.draft import Drafts
+
+    return Drafts(agent.handler("files"))
+
+
 def _partial(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.partial")
     from sidecar.agent.partial import Partials
@@ -122,6 +129,7 @@ ROUTES = (
         _files,
     ),
     Route("repair", (m.Trash, m.Restore, m.Describe, m.Discard), _repair),
+    Route("drafts", (m.Draft,), _drafts),
     Route("partial", (m.Partial,), _partial),
     Route(
         "jobs", (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs), _jobs

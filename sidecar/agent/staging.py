@@ -17,7 +17,7 @@ import stat
 import sys
 import time
 from itertools import count
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from sidecar.agent.copying import copy_range
 from sidecar.agent.failure import Refusal
@@ -176,6 +176,7 @@ class Staging:
 
     Attributes:
         held: what is being gone on with, by the path that it is for.
+        drafts: by path (agent/draft.py).
     """
 
     def __init__(self, root: Root) -> None:
@@ -184,6 +185,7 @@ class Staging:
         self._clean()
         self._prune_partials()
         self.held: Dict[str, Held] = {}
+        self.drafts: Dict[str, Any] = {}
         self.token = ""
         self._lock: Optional[Descriptor] = None
         while self._lock is None:
@@ -271,6 +273,9 @@ class Staging:
         for held in self.held.values():
             held.staged.discard(keep=True)
         self.held.clear()
+        for draft in self.drafts.values():
+            draft.discard()
+        self.drafts.clear()
         try:
             _keep_partials(self._tmp.number, token)
             _remove_tree(self._tmp.number, token)

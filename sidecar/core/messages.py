@@ -329,7 +329,8 @@ class Put(NamedTuple):
 
     `body` and the `PutPart`s behind it are one stream of operations, compressed as `codec` says
     ("" or "zlib"). `digest`: content digest of the result, hex. `start`: the stream goes on behind
-    so many bytes that the agent has, as it told in the last PartialLeaves of this path.
+    so many bytes that the agent has, as it told in the last PartialLeaves of this path. `draft`:
+    the stream is the one of the last Draft of this path, and `body` is empty.
     """
 
     seq: int
@@ -344,7 +345,22 @@ class Put(NamedTuple):
     codec: str
     last: bool
     start: int = 0
+    draft: bool = False
     body: bytes = b""
+
+
+class Draft(NamedTuple):
+    """A file's new content as a delta against what is there, `old`, before its digest is known: its
+    copies can be made meanwhile. A Put follows as a rule, and nothing is visible without one. Not
+    answered: what goes wrong is told to the Put."""
+
+    root: int
+    path: str
+    old: Identity
+    size: int
+    executable: bool
+    codec: str
+    body: bytes
 
 
 class Partial(NamedTuple):
@@ -740,7 +756,7 @@ Message = Union[
     Open, Opened, Claim, Manage, Resume, Remembered, ForgetFolders, Sweep, Swept, Watch, Watching,
     Noticed, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, Cancel, FetchPart,
-    Put, PutPart, Partial, PartialLeaves,
+    Put, PutPart, Draft, Partial, PartialLeaves,
     MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,

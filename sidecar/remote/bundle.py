@@ -62,6 +62,7 @@ OTHERS = (
     "agent.inotify",
     "agent.notice",
     "agent.partial",
+    "agent.draft",
     "agent.machine",
     "agent.private",
     "agent.interpreters",

@@ -218,6 +218,14 @@ class AgentConnection:
         """
         await self._sender.send(message, lane)
 
+    def post(self, message: Message, lane: int) -> None:
+        """Tells the agent something small without waiting.
+
+        Raises:
+            SidecarError: the link is over.
+        """
+        self._sender.put(message, lane)
+
     def listen(self, kind: type, key: object, handler: Handler) -> Callable[[], None]:
         """Calls `handler` with each message of that type that answers no request.
 

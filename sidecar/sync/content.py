@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from sidecar.core import delta, tree
 from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.tree import Node
 from sidecar.sync import local_files, revision
-from sidecar.sync.local_files import Changed
-from sidecar.sync.revision import Revision
+from sidecar.sync.local_files import Changed, Source
+from sidecar.sync.revision import Delta, Revision
 from sidecar.sync.signature import FileSignature
 
 SMALL = 64 * 1024
@@ -24,6 +25,10 @@ read on the event loop, which takes less time than handing them to a thread (0.0
 
 Known = Callable[[str], FileSignature | None]
 """The signature of the content that a path had before, where one is kept. May block."""
+
+
+Early = Callable[[str, Source, Delta], None]
+"""Told how a path's content differs from the one before, while its digest is being made."""
 
 
 def nothing_known(path: str) -> None:
@@ -42,11 +47,17 @@ class Content(NamedTuple):
     """It was written so short a time ago that another write may hide behind the same times."""
 
 
-async def read(root: Path, path: str, known: Known = nothing_known) -> Content:
+def nobody(path: str, source: Source, delta: Delta) -> None:
+    """Nobody wants to know early."""
+
+
+async def read(
+    root: Path, path: str, known: Known = nothing_known, early: Early = nobody
+) -> Content:
     """Reads a path of the project.
 
     Args:
-        known: called for large files, on another thread.
+        known, early: called for large files, on another thread.
     Raises:
         FileNotFoundError: nothing is there.
         Changed: it does not stay the same while it is read.
@@ -64,7 +75,7 @@ async def read(root: Path, path: str, known: Known = nothing_known) -> Content:
         return Content(tree.STRANGE, found)
     if found.size <= SMALL:
         return _read_small(root, path)
-    return await asyncio.to_thread(_read_large, root, path, known)
+    return await asyncio.to_thread(_read_large, root, path, known, early)
 
 
 def _read_small(root: Path, path: str) -> Content:
@@ -74,12 +85,12 @@ def _read_small(root: Path, path: str) -> Content:
     return Content(node, found, data, fresh=fresh)
 
 
-def _read_large(root: Path, path: str, known: Known) -> Content:
+def _read_large(root: Path, path: str, known: Known, early: Early) -> Content:
     before = known(path)
     for _ in range(local_files.ATTEMPTS):
         with local_files.open_source(root, path) as source:
             try:
-                read = revision.read(source, before)
+                read = revision.read(source, before, functools.partial(early, path, source))
             except Changed:
                 continue
             node = tree.file(read.digest, source.identity.executable)

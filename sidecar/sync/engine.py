@@ -40,6 +40,7 @@ from sidecar.sync.first_contact import NOT_NOW, Prefer
 from sidecar.sync.here import Here, differing
 from sidecar.sync.ignore import Rules
 from sidecar.sync.landing import LocalLanding
+from sidecar.sync.local_files import Source
 from sidecar.sync.lookout import Lookout
 from sidecar.sync.meeting import NOTHING_SAID, Meeting, Terms
 from sidecar.sync.notes import WHOLE, Notes, unsent
@@ -48,6 +49,7 @@ from sidecar.sync.pulls import Pulls
 from sidecar.sync.push import Pusher
 from sidecar.sync.reach import Reach
 from sidecar.sync.removals import Removals
+from sidecar.sync.revision import Delta
 from sidecar.sync.scan import Scan
 from sidecar.sync.signature import FileSignature
 from sidecar.sync.signatures import SignatureStore
@@ -143,7 +145,7 @@ class SyncEngine:
         # The last that can fail: nobody closes what a maker that failed had opened.
         self._base = Base(store / "base.journal")
         signature, keep = self._signature_before, self._signatures.put
-        self._here = Here(root, rules, signature, keep, self._base.entries)
+        self._here = Here(root, rules, signature, keep, self._base.entries, self._early)
         self._watcher: Watcher | None = None
         self._there: There | None = None
         self._pusher: Pusher | None = None
@@ -504,6 +506,14 @@ class SyncEngine:
         change, agreed = self._on_its_way(path), self._base.entries.get(path)
         node = change.node if change is not None else agreed.node if agreed is not None else None
         return self._signatures.get(node.digest) if node is not None and node.digest else None
+
+    def _early(self, path: str, source: Source, delta: Delta) -> None:
+        """A large file has changed so, and is still being hashed. From any thread."""
+        pusher, agreed = self._pusher, self._base.entries.get(path)
+        if pusher is None or agreed is None or agreed.node.digest != delta.base:
+            return
+        if path not in pusher.latest and not self._here.rules.decide(path, False).ignored:
+            pusher.draft(path, source, delta, agreed.remote)
 
     def _on_its_way(self, path: str) -> Change | None:
         pusher = self._pusher

@@ -35,6 +35,7 @@ class Here:
         known: finds the signature of a large file's content before.
         keep: takes the one of a content that was read to be compared.
         agreed: what base holds; of that the rules are asked once.
+        early: told of what changed in a large file, while it is still being read.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Here:
         known: content.Known,
         keep: Callable[[str, FileSignature], None],
         agreed: AgreedTree | None = None,
+        early: content.Early = content.nobody,
     ) -> None:
         self.root, self.rules, self._known, self._keep = root, rules, known, keep
+        self._early = early
         self._agreed = AgreedTree() if agreed is None else agreed
         self._asked = -1  # the rules' generation that all of base was decided by
         self.problems: list[api.PathNote] = []
@@ -124,7 +127,7 @@ class Here:
             Unreadable: something is, but its content cannot be had.
         """
         try:
-            return await content.read(self.root, path, self._known)
+            return await content.read(self.root, path, self._known, self._early)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Changed:

@@ -10,20 +10,23 @@ A change is *agreed* only by its answer: base never runs ahead of what the agent
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from sidecar.core import delta, frames, messages, tree
-from sidecar.core.identity import FILE
+from sidecar.core.identity import FILE, Identity
 from sidecar.core.messages import Expect
 from sidecar.core.tree import Node
-from sidecar.errors import RemoteError
+from sidecar.errors import RemoteError, SidecarError
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.base import Agreed, Base
 from sidecar.sync.change import Change
 from sidecar.sync.content import Content
+from sidecar.sync.draft import Draft
+from sidecar.sync.local_files import Source
 from sidecar.sync.revision import Delta
 from sidecar.sync.signature import FileSignature, block_size, remote_signature
 from sidecar.sync.signatures import SignatureStore
@@ -31,6 +34,9 @@ from sidecar.sync.upload import Line, Transfer, Uploads
 
 ASK_ABOVE = 1 << 20
 """From this size on a lost signature is worth a round trip and the remote's read of the file."""
+
+DRAFTS = 2
+"""Drafts that wait for their Put at a time; as many as the agent keeps (agent/draft.py)."""
 
 CLOCKS_AGREE = 1_000_000_000
 """Nanoseconds of clock difference up to which mtimes are sent as they are."""
@@ -64,7 +70,11 @@ class Pusher:
         self._agent, self._number, self._root = agent, number, root
         self._base, self._signatures = base, signatures
         self._refused, self._agreed = refused, agreed
-        line = Line(self._send, self._announcement, self._arrived, lambda: agent.rate)
+        self._loop = asyncio.get_running_loop()
+        self._drafts: dict[str, Draft] = {}
+        line = Line(
+            self._send, self._announcement, self._arrived, lambda: agent.rate, self._drafted
+        )
         self._uploads = Uploads(root, line, moved)
         self._flight: dict[int, Change] = {}
         self.latest: dict[str, Change] = {}
@@ -113,6 +123,34 @@ class Pusher:
         self.latest.clear()
 
     # --- changes
+
+    def draft(self, path: str, source: Source, delta: Delta, old: Identity) -> None:
+        """Has the agent begin with a large file's new content, of which the digest is still being
+        made. Nothing is visible there before the Put. From any thread; returns at once.
+
+        Args:
+            old: what is there, of which `delta.base` is the digest.
+        """
+        made = Draft.of(source, delta, old)
+        if made is not None:
+            self._loop.call_soon_threadsafe(self._send_draft, path, made)
+
+    def _send_draft(self, path: str, draft: Draft) -> None:
+        if self.closed or path in self.latest:
+            return
+        self._drafts.pop(path, None)
+        self._drafts[path] = draft
+        if len(self._drafts) > DRAFTS:
+            del self._drafts[next(iter(self._drafts))]
+        message = draft.message(self._number, path)
+        self.bytes_sent += messages.encode(message, frames.SAVES).size
+        with contextlib.suppress(SidecarError):  # the link is over, and says so elsewhere
+            self._agent.post(message, frames.SAVES)
+
+    def _drafted(self, path: str, put: messages.Put, identity: Identity, base: str) -> bool:
+        """Whether the agent has begun with just this content; asked once."""
+        draft = self._drafts.pop(path, None)
+        return draft is not None and draft.is_of(put, identity, base)
 
     async def put(self, path: str, content: Content, expect: Expect, old: Node | None) -> Change:
         """Sends a file's new content; a large one goes on after this has returned.

@@ -20,7 +20,7 @@ another one for the match::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -42,6 +42,10 @@ from sidecar.sync.signature import (
 THREADS = 2
 """Threads that hash. More read and hash faster only where nobody else wants the cores, and an
 editor does."""
+
+
+MUCH = 32 << 20
+"""Bytes to hash from which on the delta is told early: 40 ms."""
 
 
 class Delta(NamedTuple):
@@ -68,11 +72,20 @@ class _Hashed(NamedTuple):
     anchors: bytes
 
 
-def read(source: Source, known: FileSignature | None = None) -> Revision:
+def nobody(delta: Delta) -> None:
+    """Nobody wants to know early."""
+
+
+def read(
+    source: Source,
+    known: FileSignature | None = None,
+    early: Callable[[Delta], None] = nobody,
+) -> Revision:
     """Reads a file from end to end. Blocking.
 
     Args:
         known: the signature of an older content, made here.
+        early: told of the delta while there is still much to hash.
     Raises:
         Changed: what was read does not belong together.
         OSError: it cannot be read.
@@ -88,6 +101,11 @@ def read(source: Source, known: FileSignature | None = None) -> Revision:
     stretch = _stretch(block)
     count = -(-source.size // stretch)
     fresh = [number for number in range(count) if number not in alike]
+    made = None
+    if known is not None:
+        made = Delta(delta.digest_of_leaves(known.leaves), operations)
+        if len(fresh) * stretch >= MUCH:
+            early(made)
     hashed: dict[int, _Hashed] = {}
 
     def hash_one(number: int) -> None:
@@ -108,9 +126,7 @@ def read(source: Source, known: FileSignature | None = None) -> Revision:
     ]
     signature = _signature(source.size, block, seed, parts)
     digest = delta.digest_of_leaves(signature.leaves)
-    if known is None:
-        return Revision(digest, signature)
-    return Revision(digest, signature, Delta(delta.digest_of_leaves(known.leaves), operations))
+    return Revision(digest, signature, made)
 
 
 def _stretch(block: int) -> int:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from sidecar.agent.incoming import RESUMABLE
 from sidecar.core import frames, messages
 from sidecar.core.delta import DIGEST_SIZE, LEAF, Copy
+from sidecar.core.identity import Identity
 from sidecar.core.messages import Expect
 from sidecar.errors import SidecarError
 from sidecar.sync import compression, local_files
@@ -65,12 +66,15 @@ class Line(NamedTuple):
 
     Attributes:
         rate: bytes a second that it was seen to carry; 0 where that is not known.
+        drafted: whether a Put of a path, with that content and what it is made from, has been
+            begun there already.
     """
 
     send: Send
     compose: Compose
     arrived: Arrived
     rate: Callable[[], float]
+    drafted: Callable[[str, messages.Put, Identity, str], bool]
 
 
 class Transfer(NamedTuple):
@@ -171,6 +175,7 @@ class _Upload:
         self._put = put
         self._parts: Sequence[Copy | Span] = ()
         self._level = 0
+        self._base = ""
         self._announced = False
         self.over = False
         """Its last message is on its way, so there is nothing to call off."""
@@ -179,6 +184,7 @@ class _Upload:
     async def prepare(self, basis: Basis) -> None:
         """Finds the parts that the content is made of, and how they travel."""
         self._put = self._put._replace(delta=basis is not None)
+        self._base = basis.base if isinstance(basis, Delta) else ""
         self._parts, self._level = await asyncio.to_thread(self._prepared, basis)
 
     def _prepared(self, basis: Basis) -> tuple[Sequence[Copy | Span], int]:
@@ -188,6 +194,12 @@ class _Upload:
 
     async def sent_small(self) -> bool:
         """Sends the whole change in one message, where it is small enough to go with the saves."""
+        if self._base and self._line.drafted(
+            self.change.path, self._put, self._content.identity, self._base
+        ):
+            await asyncio.to_thread(self._check_unchanged)
+            await self._send_whole(self._put._replace(codec="zlib", last=True, draft=True))
+            return True
         fresh = sum(part.length for part in self._parts if isinstance(part, Span))
         level = compression.BEST if fresh <= 8 * AT_ONCE else self._level
         if fresh > AT_ONCE and not level:
@@ -195,10 +207,17 @@ class _Upload:
         body = await asyncio.to_thread(self._whole, level)
         if len(body) > AT_ONCE:
             return False
-        put = self._put._replace(codec="zlib" if level else "", last=True, body=body)
+        codec = "zlib" if level else ""
+        await self._send_whole(self._put._replace(codec=codec, last=True, body=body))
+        return True
+
+    async def _send_whole(self, put: messages.Put) -> None:
         self.over = True
         await self._line.send(self.change, put, frames.SAVES)
-        return True
+
+    def _check_unchanged(self) -> None:
+        with self._open() as source:
+            source.check_unchanged()
 
     def _whole(self, level: int) -> bytes:
         with self._open() as source:

@@ -694,9 +694,8 @@ while True:
     seq += 1
     data = bytes([65 + seq % 26]) * (50_000 + seq % 26)
     stream, digest = delta.encode_literal(data), delta.content_digest(data)
-    files.handle(
-        m.Put(seq, 1, "f", expect, len(data), 10**18, False, digest, False, "", True, 0, stream)
-    )
+    put = (seq, 1, "f", expect, len(data), 10**18, False, digest, False, "", True, 0, False, stream)
+    files.handle(m.Put(*put))
     expect = m.Expect(seq, None, "")
     print(seq, flush=True)
 """

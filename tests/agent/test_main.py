@@ -175,7 +175,9 @@ def test_what_a_handler_raises_is_the_answer_to_its_request(wires: Callable[...,
     assert (fail.id, fail.code, fail.what) == (6, "system", "List failed on the remote machine")
     assert "/data" in fail.why
     expect = m.Expect(0, None, "")
-    wire.send(m.Put(7, 1, "a", expect, 0, 0, False, "", False, "", True, 0, b""), lane=frames.SAVES)
+    wire.send(
+        m.Put(7, 1, "a", expect, 0, 0, False, "", False, "", True, 0, False, b""), lane=frames.SAVES
+    )
     refused = wire.receive()
     assert (type(refused), refused.seq, refused.path) == (m.Refused, 7, "a")
     wire.send(m.Ping(8))
@@ -357,6 +359,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
         "install": set(Installer.TYPES),
         "notices": set(Notices.TYPES),
         "partial": {m.Partial},
+        "drafts": {m.Draft},
         "repair": {m.Trash, m.Restore, m.Describe, m.Discard},
     }
 

@@ -260,9 +260,8 @@ files.handle(m.Claim(2, 1, "marker-1", "ada@laptop"))
 stream = open({str(tmp_path / "stream")!r}, "rb").read()
 digest = {delta.content_digest(CONTENT)!r}
 nothing = m.Expect(0, None, "")
-files.handle(
-    m.Put(1, 1, "data.bin", nothing, {SIZE}, 10**18, False, digest, False, "", False, 0, stream)
-)
+put = (1, 1, "f", nothing, {SIZE}, 10**18, False, digest, False, "", False, 0, False, stream)
+files.handle(m.Put(*put)._replace(path="data.bin"))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run([sys.executable, "-c", program], check=False)

@@ -213,7 +213,7 @@ async def test_memory_does_not_grow_with_the_file(sides: Sides) -> None:
     noise = random.Random(3)
     await sides.begin()
     await sides.attach()
-    agent = sides._transport.processes[-1].child.pid
+    agent = sides.transport.processes[-1].child.pid
     path = sides.write("large.bin", noise.randbytes(LEAF))
     await sides.engine.sync()
     pids = [os.getpid(), agent]
