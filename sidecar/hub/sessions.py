@@ -26,6 +26,7 @@ from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
+from sidecar.hub.comeback import Comeback
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
@@ -36,14 +37,6 @@ from sidecar.sync.ignore import Rules
 from sidecar.sync.meeting import NOTHING_SAID, Terms
 
 log = logging.getLogger(__name__)
-
-MAY_COME_BACK = frozenset(
-    {"root-gone", "root-replaced", "root-emptied", "remote-emptied", "remote-lost"}
-)
-"""Codes of failures that end by themselves when a disk is mounted again, or a folder moved back."""
-
-LOOK_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds between looks whether it has; the last one stays."""
 
 TOLD_EVERY = 0.05
 """Seconds between two notes of the same session's state: a first sync changes it per file."""
@@ -74,8 +67,6 @@ class Session:
         self.guest: Guest | None = None
         """Where the folder there is kept in step through another host."""
         self._marker = ""
-        self._patience = 0
-        self._again_later: asyncio.TimerHandle | None = None
         self._spare: tuple[AgentConnection, int] | None = None
         """A root's number over which nothing was sent yet."""
         self._attached: AgentConnection | None = None
@@ -106,6 +97,7 @@ class Session:
             on_change=self._engine_changed,
             shown_by=self._shown_by,
         )
+        self._comeback = Comeback(self.engine, self._look_again)
         python = host.python if host.python.startswith(("/", "~", "$")) else ""
         self.link: Link = links.take(
             Destination(host.ssh, host.transport, host.via, host.state, host.bootstrap),
@@ -221,11 +213,11 @@ class Session:
                 took = await self.engine.attach(agent, number, terms)
             except SidecarError as error:
                 self.failed = error
-                self._look_again_later()
+                self._comeback.failed(error)
                 self.link_changed()
                 raise
             self.failed, self._attached, self.number = None, agent, number
-            self._patience = 0
+            self._comeback.together()
             self._interpreter = None
             self.jobs.paths = self.path_map()
             self.link_changed()
@@ -325,9 +317,9 @@ class Session:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for timer in (self._telling, self._again_later):
-            if timer:
-                timer.cancel()
+        self._comeback.cancel()
+        if self._telling:
+            self._telling.cancel()
         self.jobs.close()
         try:
             await self.engine.close()
@@ -353,29 +345,11 @@ class Session:
     def _engine_changed(self) -> None:
         if self.engine.lost is not None and self._attached is not None:
             self.failed, self._attached = self.engine.lost, None
-            self._look_again_later()
+            self._comeback.failed(self.engine.lost)
         self.link_changed()
 
-    def _look_again_later(self) -> None:
-        """A folder that is away may be back in a moment, or next week: looked for at a beat that
-        grows."""
-        if self.failed is None or self.closed:
-            return
-        away = self.failed.code == "first-contact" and not self.engine.is_at_home
-        if self.failed.code not in MAY_COME_BACK and not (away and self.engine.files):
-            return
-        if self._again_later:
-            self._again_later.cancel()
-        seconds = LOOK_AGAIN[min(self._patience, len(LOOK_AGAIN) - 1)]
-        self._patience += 1
-        self._again_later = asyncio.get_running_loop().call_later(seconds, self._look_again)
-
     def _look_again(self) -> None:
-        self._again_later = None
-        failed = self.failed
-        if failed and failed.code == "first-contact" and not self.engine.is_at_home:
-            self._look_again_later()  # another project stands there: comparing it again is no use
-        elif self.link.state == "ready" and self._attached is None:
+        if self.link.state == "ready" and self._attached is None:
             self._bring_back()
 
     def _unused_root(self, agent: AgentConnection) -> int:
