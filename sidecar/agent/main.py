@@ -40,6 +40,10 @@ READ = 256 * 1024
 AT_ONCE = (m.Input, m.Resize, m.Data, m.Eof, m.Window, m.Close)
 """Handled by the reader once their handler is there. Their handlers must not wait in them."""
 
+UNHURRIED = 1.0
+"""Seconds from the arrival of all modules until those are compiled that nobody asked for: 40 ms of
+a core, which the first look at a project would wait for. Who asks sooner has them at once."""
+
 LAST_SECONDS = 2.0
 """At the end: what is queued gets this long to go out."""
 
@@ -314,7 +318,9 @@ class Agent:
             self.end(exits.ENDED)
         elif kind is m.Modules:
             if loader.add(json.loads(zlib.decompress(message.body).decode("ascii"))):
-                threading.Thread(target=loader.import_all, name="import", daemon=True).start()
+                timer = threading.Timer(UNHURRIED, loader.import_all)
+                timer.daemon = True
+                timer.start()
             self._done(frame)
         elif kind in self._by_type:
             self._hand_on(self._by_type[kind], frame, message)

@@ -70,7 +70,7 @@ def is_project(folder: str | Path) -> bool:
     """Whether this very folder holds a configuration that is somebody's."""
     pyproject = os.path.join(folder, PYPROJECT)
     found = any(os.path.isfile(os.path.join(folder, name)) for name in (SHARED, LOCAL)) or (
-        os.path.isfile(pyproject) and _names_us(Path(pyproject))
+        os.path.isfile(pyproject) and names_us(Path(pyproject))
     )
     return found and not _is_everybodys(folder)
 
@@ -112,7 +112,7 @@ def _is_everybodys(folder: str | Path) -> bool:
         return False
 
 
-def _names_us(pyproject: Path) -> bool:
+def names_us(pyproject: Path) -> bool:
     """Whether it has our table. A file that is no TOML right now counts by its header: somebody
     is typing in it, and the project must not vanish meanwhile."""
     try:

@@ -21,7 +21,7 @@ from typing import Literal
 
 from sidecar import api
 from sidecar.config import model, places
-from sidecar.config.project import Project, nested_projects
+from sidecar.config.project import Project
 from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
@@ -33,8 +33,8 @@ from sidecar.remote.connection import AgentConnection
 from sidecar.sync.barrier import Barrier
 from sidecar.sync.engine import SyncEngine
 from sidecar.sync.guest import Guest
-from sidecar.sync.ignore import Rules
 from sidecar.sync.meeting import NOTHING_SAID, Terms
+from sidecar.sync.stored import Stored
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class Session:
         sync: model.Sync,
         links: Links,
         lock: int,
-        store: Path,
-        nested: list[str],
+        stored: Stored,
         on_change: Callable[[], None],
         others: Callable[[], Iterable[Session]],
     ) -> None:
@@ -86,12 +85,11 @@ class Session:
         self.engine = SyncEngine(
             root=project.root,
             settings=sync,
-            store=store,
+            stored=stored,
             project=str(project.spelled),
             host=name,
             folder=host.path,
             owner=f"{getpass.getuser()}@{socket.gethostname()}:{project.root}",
-            nested=nested,
             person=WhoeverAsked(),
             on_synced=self._synced,
             on_change=self._engine_changed,
@@ -126,9 +124,14 @@ class Session:
         store = places.project_state(project.root, name)
         lock = _locked(store, project, name)
         try:
-            nested = await asyncio.to_thread(_nested, project.root, sync)
-            session = cls(project, name, host, sync, links, lock, store, nested, on_change, others)
+            stored = await _read(project.root, sync, store)
         except BaseException:
+            os.close(lock)
+            raise
+        try:
+            session = cls(project, name, host, sync, links, lock, stored, on_change, others)
+        except BaseException:
+            stored.base.close()
             os.close(lock)
             raise
         # The watcher's steps are nobody's request.
@@ -454,10 +457,17 @@ class Session:
         return "ready", "in step", ""
 
 
-def _nested(root: Path, sync: model.Sync) -> list[str]:
-    """Projects below this one. What the rules ignore is not searched: environments are large."""
-    rules = Rules.load(root, sync.ignore, sync.include, ())
-    return nested_projects(root, lambda path: not rules.decide(path, True).ignored)
+async def _read(root: Path, sync: model.Sync, store: Path) -> Stored:
+    """What the engine begins with. Who is called off waits until it is closed again, so that
+    nobody else opens it meanwhile."""
+    reading = asyncio.ensure_future(asyncio.to_thread(Stored.read, root, sync, store))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        await asyncio.wait({reading})
+        if reading.exception() is None:
+            reading.result().base.close()
+        raise
 
 
 def _locked(store: Path, project: Project, name: str) -> int:

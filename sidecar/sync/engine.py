@@ -31,7 +31,7 @@ from sidecar.remote.connection import AgentConnection
 from sidecar.sync import guards, local_files, reach
 from sidecar.sync.allowance import Allowance
 from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
-from sidecar.sync.base import Agreed, Base
+from sidecar.sync.base import Agreed
 from sidecar.sync.bond import Bond, folder_at
 from sidecar.sync.change import Change
 from sidecar.sync.explore import Explorer
@@ -54,6 +54,7 @@ from sidecar.sync.scan import Scan
 from sidecar.sync.signature import FileSignature
 from sidecar.sync.signatures import SignatureStore
 from sidecar.sync.step import Project, Step, disconnected
+from sidecar.sync.stored import Stored
 from sidecar.sync.taking import Taking, Wish
 from sidecar.sync.there import Found, There
 from sidecar.sync.trash import LocalTrash
@@ -96,11 +97,10 @@ class SyncEngine:
 
     Args:
         root: the project's folder here, its real path.
-        store: a folder of our own for what is remembered; exists, 0700, held by one process.
+        stored: what is remembered.
         project: how the project is called in messages, usually the root as the person spells it.
         host, folder: where the other copy is, as the configuration says it.
         owner: how another sidecar would name us: "ada@laptop:/home/ada/model".
-        nested: folders below the root that are projects of their own.
         person: who can be asked.
         on_synced: told when something that an editor saved is visible there.
         on_change: told when any of the public state below has changed.
@@ -113,12 +113,11 @@ class SyncEngine:
         *,
         root: Path,
         settings: model.Sync,
-        store: Path,
+        stored: Stored,
         project: str,
         host: str,
         folder: str,
         owner: str,
-        nested: Sequence[str],
         person: Person,
         on_synced: Callable[[api.Synced], None],
         on_change: Callable[[], None],
@@ -137,13 +136,11 @@ class SyncEngine:
         self._owner, self._person = owner, person
         self._on_synced, self._on_change = on_synced, on_change
         self._shown_by = shown_by
-        rules = Rules.load(root, settings.ignore, settings.include, nested)
+        store, rules, self._base = stored
         self._pulls = Pulls(settings.pull, rules)
         self._pull_max = settings.pull_max
         self._signatures = SignatureStore(store / "signatures")
         self._bond = Bond(store / "bond.json")
-        # The last that can fail: nobody closes what a maker that failed had opened.
-        self._base = Base(store / "base.journal")
         signature, keep = self._signature_before, self._signatures.put
         self._here = Here(root, rules, signature, keep, self._base.entries, self._early)
         self._watcher: Watcher | None = None

@@ -22,11 +22,11 @@ each); reading what holds in those directories takes as long again, once.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sidecar.config.project import PYPROJECT, names_us
 from sidecar.core import paths as names
 from sidecar.core import tree
 from sidecar.sync import patterns, repository
@@ -149,9 +149,6 @@ class Rules:
 _RULE_FILES = frozenset({repository.RULES, *ENVIRONMENT_MARKS, *PROJECT_MARKS})
 
 
-_TABLE = re.compile(rb"^\s*\[\s*tool\s*\.\s*sidecar\s*[].]", re.MULTILINE)
-
-
 class _State:
     """Everything read at one time, and what was decided by it."""
 
@@ -237,10 +234,11 @@ class _State:
         if any(os.path.lexists(folder + mark) for mark in PROJECT_MARKS):
             return True
         try:
-            with open(folder + "pyproject.toml", "rb") as file:
-                return _TABLE.search(file.read(patterns.MAX_FILE)) is not None
+            with open(folder + PYPROJECT, "rb") as file:
+                text = file.read(patterns.MAX_FILE)
         except OSError:
             return False
+        return b"sidecar" in text and names_us(Path(folder, PYPROJECT))
 
 
 class Folder:

@@ -12,11 +12,12 @@ from typing import Any
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core import identity, messages
+from sidecar.core import frames, identity, messages
 from sidecar.questions import Choice, Nobody, Secret
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
 from sidecar.sync.meeting import Terms
+from sidecar.sync.stored import Stored
 from tests.remote.local_transport import LocalTransport
 
 DEADLINE = 20.0
@@ -54,15 +55,15 @@ class Sides:
         self._number = 0
 
     async def begin(self, *, watch: bool = True, **settings: Any) -> SyncEngine:
+        chosen = model.Sync(**settings)
         self.engine = SyncEngine(
             root=self.here,
-            settings=model.Sync(**settings),
-            store=self.store,
+            settings=chosen,
+            stored=Stored.read(self.here, chosen, self.store),
             project=str(self.here),
             host="box",
             folder="~/project",
             owner="ada@laptop:/home/ada/project",
-            nested=[],
             person=self.person,
             on_synced=self._on_synced,
             on_change=self._changed.set,
@@ -177,9 +178,13 @@ class Sides:
         }
 
     async def lists_are_equal(self) -> bool:
-        """Whether the agent manages what the engine believes it does."""
+        """Whether the agent manages what the engine believes it does. Asked behind all that was
+        told on the saves' lane, which a Sweep would overtake."""
         assert self.agent is not None
-        ask = self.agent.parts(lambda id: messages.Sweep(id, self.engine._there.number))
+        number, nothing = self.engine._there.number, identity.pack([])
+        ask = self.agent.parts(
+            lambda id: messages.Manage(id, number, False, True, nothing), frames.SAVES
+        )
         parts = [part async for part in ask]
         assert isinstance(parts[-1], messages.Swept)
         return parts[-1].digest == identity.digest(self.engine._base.remote_entries())
