@@ -165,7 +165,12 @@ class _State:
         self.top = ""
         if places is not None:
             self.top = as_bytes(places.prefix)
-            self.outer_files = [places.index_file, places.exclude, places.excludes_file]
+            self.outer_files = [
+                places.index_file,
+                places.exclude,
+                places.excludes_file,
+                *repository.submodule_indexes(places.index_file),
+            ]
             # The stamp is taken first: what changes while we read is read again next time.
             self.stamp = repository.stamp(self.outer_files)
             outer = repository.outer_rules(places)
@@ -330,7 +335,7 @@ class Folder:
             return SYNCED, None, True, self._included
         if tracked_pass:
             if path in state.tracked:
-                # A directory that is tracked by itself is a submodule.
+                # A directory that is tracked by itself is a submodule that is not checked out.
                 return Decision(False, path, "tracked by git"), None, True, self._included
             if is_dir and path in state.tracked_folders:
                 return Decision(False, path, "holds what git tracks"), reason, True, False

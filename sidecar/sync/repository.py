@@ -20,6 +20,9 @@ from sidecar.sync.patterns import MAX_FILE, Pattern, as_bytes, parse_file
 GIT_TIMEOUT = 60.0
 """Seconds that one question to git may take; `ls-files` of a million paths takes two."""
 
+MOST_SUBMODULES = 1000
+"""Submodules whose indexes are watched; those of more are still read, with the next change."""
+
 RULES = ".gitignore"
 
 _STEERING = (
@@ -75,9 +78,30 @@ def _settings(root: Path) -> tuple[str, bool]:
     return os.path.join(root, os.path.expanduser(excludes)) if excludes else "", fold
 
 
+def submodule_indexes(index_file: str) -> list[str]:
+    """The indexes of a repository's submodules, and of theirs, where git keeps them: in `modules`
+    beside its own."""
+    found: list[str] = []
+    folders = [os.path.join(os.path.dirname(index_file), "modules")]
+    while folders and len(found) < MOST_SUBMODULES:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                inner = [one.path for one in entries if one.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        for path in inner:
+            if os.path.lexists(os.path.join(path, "HEAD")):
+                found.append(os.path.join(path, "index"))
+                folders.append(os.path.join(path, "modules"))
+            else:
+                folders.append(path)  # a submodule's name may have slashes
+    return found
+
+
 def tracked(root: Path) -> frozenset[str]:
-    """The paths below a folder that are in the index, relative to it."""
-    listed = _git(root, "ls-files", "-z", "--cached")
+    """The paths below a folder that are in the index, relative to it; of a submodule those in its
+    own index, or the submodule itself where it is not checked out."""
+    listed = _git(root, "ls-files", "-z", "--cached", "--recurse-submodules")
     return frozenset(os.fsdecode(listed or b"").split("\0")) - {""}
 
 

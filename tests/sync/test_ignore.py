@@ -92,7 +92,7 @@ def some_rules(rng: random.Random, most: int) -> str:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_rules_on_random_trees_are_decided_as_git_does(
-    root: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ignore, "BUILT_IN", ())
     rng = random.Random(seed)
@@ -112,6 +112,9 @@ def test_random_rules_on_random_trees_are_decided_as_git_does(
         (folder / ".gitignore").write_text(some_rules(rng, 6))
     if rng.random() < 0.4:
         (root / ".git" / "info" / "exclude").write_text(some_rules(rng, 3))
+    if rng.random() < 0.3:
+        (tmp_path / "home" / "mine").write_text(some_rules(rng, 3))
+        git(root, "config", "core.excludesFile", "~/mine")
     if rng.random() < 0.5 and files:
         git(root, "add", "-f", "--", *map(str, rng.sample(files, min(3, len(files)))))
     project = root if rng.random() < 0.7 else rng.choice(folders)
@@ -128,6 +131,33 @@ def test_random_rules_on_random_trees_are_decided_as_git_does(
         if not path.is_dir() and not rules.decide(str(path.relative_to(project)), False).ignored
     }
     assert decided == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_folders_that_are_let_in_again_at_any_depth_are_decided_as_git_does(
+    root: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ignore, "BUILT_IN", ())
+    rng = random.Random(seed)
+    git(root, "init", "-q")
+    for _ in range(60):
+        path = root.joinpath(*rng.choices("abc", k=rng.randint(1, 5)), rng.choice("xyz"))
+        if not any(above.is_file() for above in path.parents) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+    folders = [
+        root,
+        *(path for path in root.rglob("*") if path.is_dir() and ".git" not in str(path)),
+    ]
+    for folder in rng.sample(folders, min(len(folders), 6)):
+        lines = []
+        for _ in range(rng.randint(1, 5)):
+            parts = [rng.choice(["a", "b", "c", "*", "**", "x"]) for _ in range(rng.randint(1, 3))]
+            sign, slash, end = (rng.choice(pair) for pair in (("", "!"), ("", "/"), ("", "/")))
+            lines.append(sign + slash + "/".join(parts) + end)
+        (folder / ".gitignore").write_text("\n".join(lines))
+    listed = os.fsdecode(git(root, "ls-files", "-z", "-co", "--exclude-standard")).split("\0")
+    assert synced(root, Rules.load(root)).split() == sorted(path for path in listed if path)
 
 
 def test_what_is_in_an_ignored_folder_stays_ignored(root: Path) -> None:
@@ -194,6 +224,60 @@ def test_a_worktree_is_a_repository_too(root: Path, tmp_path: Path) -> None:
     git(root, "worktree", "add", "-q", str(tmp_path / "other"))
     write(tmp_path / "other", "g.log")
     assert synced(tmp_path / "other", Rules.load(tmp_path / "other")) == ".gitignore f.log"
+
+
+COMMIT = ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qm", "x")
+
+
+def test_what_a_submodule_tracks_is_synced_although_it_is_ignored(
+    root: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    write(other, "f.log a.py deep/g.log")
+    git(other, "init", "-q")
+    git(other, "add", "-f", ".")
+    git(other, *COMMIT)
+    git(root, "init", "-q")
+    add = ("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "libs/sub")
+    git(root, *add)
+    (root / ".gitignore").write_text("*.log\n")
+    write(root, "libs/sub/h.log libs/sub/new.py i.log")
+    rules = Rules.load(root)
+    tracked = ".gitignore .gitmodules libs/sub/a.py libs/sub/deep/g.log libs/sub/f.log"
+    assert synced(root, rules) == f"{tracked} libs/sub/new.py"
+    assert not rules.refresh()
+    git(root / "libs" / "sub", "add", "-f", "h.log")
+    assert rules.refresh()
+    assert synced(root, rules) == f"{tracked} libs/sub/h.log libs/sub/new.py"
+    assert synced(root / "libs" / "sub", Rules.load(root / "libs" / "sub")) == (
+        "a.py deep/g.log f.log h.log new.py"
+    )
+
+
+def test_a_repository_whose_git_folder_is_elsewhere_counts(root: Path, tmp_path: Path) -> None:
+    git(root, "init", "-q", f"--separate-git-dir={tmp_path / 'elsewhere'}")
+    write(root, "f.log g.log a.py")
+    (root / ".gitignore").write_text("*.log\n")
+    (tmp_path / "elsewhere" / "info" / "exclude").write_text("a.py\n")
+    git(root, "add", "-f", "f.log")
+    assert synced(root, Rules.load(root)) == ".gitignore f.log"
+
+
+def test_a_worktrees_own_index_counts(root: Path, tmp_path: Path) -> None:
+    git(root, "init", "-q")
+    (root / ".gitignore").write_text("*.log\n")
+    git(root, "add", ".")
+    git(root, *COMMIT)
+    git(root, "worktree", "add", "-q", str(tmp_path / "second"))
+    second = tmp_path / "second"
+    write(root, "f.log")
+    write(second, "f.log g.log")
+    rules = Rules.load(second)
+    assert synced(second, rules) == ".gitignore"
+    git(second, "add", "-f", "g.log")
+    assert rules.refresh()
+    assert synced(second, rules) == ".gitignore g.log"
+    assert synced(root, Rules.load(root)) == ".gitignore"
 
 
 def test_upper_and_lower_case_are_one_where_git_says_so(root: Path) -> None:
