@@ -49,8 +49,8 @@ class Scale:
     """Logarithmic, of milliseconds, from the smallest to the largest that is shown."""
 
     def __init__(self, values: Sequence[float], width: float) -> None:
-        # A decade below the smallest, so that a short bar is still a bar.
-        self.low = math.floor(math.log10(min(values)) - 0.3)
+        # Half a decade below the smallest, so that a short bar is still a bar.
+        self.low = math.log10(min(values)) - 0.5
         self.high = math.log10(max(values))
         self._unit = width / (self.high - self.low)
 
@@ -58,7 +58,7 @@ class Scale:
         return max(1.0, (math.log10(value) - self.low) * self._unit)
 
     def ticks(self) -> list[float]:
-        return [10.0**power for power in range(self.low + 1, math.floor(self.high) + 1)]
+        return [10.0**power for power in range(math.ceil(self.low), math.floor(self.high) + 1)]
 
 
 def svg(report: Report, workloads: Sequence[str] = ()) -> str:

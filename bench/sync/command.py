@@ -38,7 +38,7 @@ WORKLOADS: dict[str, tuple[Callable[[Scene], list[Result]], tuple[str, ...]]] = 
 }
 """What is measured, and on which links."""
 
-ROUNDS, QUICK = 7, 2
+ROUNDS, QUICK = 5, 2
 
 FAILURES = (RuntimeError, OSError, SidecarError, subprocess.SubprocessError, StopIteration)
 """What a workload ends with that did not bring everything over."""
