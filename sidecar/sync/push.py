@@ -72,6 +72,9 @@ class Pusher:
         self._refused, self._agreed = refused, agreed
         self._loop = asyncio.get_running_loop()
         self._drafts: dict[str, Draft] = {}
+        self._undrafted: set[str] = set()
+        """Paths of which a change was refused, and none agreed since: what is there is not what a
+        draft would expect."""
         line = Line(
             self._send, self._announcement, self._arrived, lambda: agent.rate, self._drafted
         )
@@ -131,7 +134,7 @@ class Pusher:
         Args:
             old: what is there, of which `delta.base` is the digest.
         """
-        made = Draft.of(source, delta, old)
+        made = Draft.of(source, delta, old) if path not in self._undrafted else None
         if made is not None:
             self._loop.call_soon_threadsafe(self._send_draft, path, made)
 
@@ -292,6 +295,7 @@ class Pusher:
             elif message.identity is not None:
                 self._base.agree(change.path, Agreed(change.node, change.local, message.identity))
                 self._signatures.keep(change.node.digest)
+            self._undrafted.discard(change.path)
             newer = self.latest.get(change.path)
             if newer is not None and newer.node is not None and newer.node.digest:
                 self._base.intend(change.path, newer.node.digest)
@@ -305,6 +309,7 @@ class Pusher:
         if change is not None:
             if change.node is not None:
                 self._signatures.drop(change.node.digest)
+                self._undrafted.add(change.path)
             try:
                 self._refused(change, message)
             finally:
