@@ -48,6 +48,8 @@ class Sides:
         self.synced: list[api.Synced] = []
         self.engine: Any = None
         self.agent: AgentConnection | None = None
+        self.settings: dict[str, Any] = {}
+        """`[sync]` of every engine, besides what `begin` is given."""
         self.clock_offset = 0
         """Seconds that the remote's clock is said to be ahead; 0: as measured."""
         self.transport = LocalTransport(self.home)

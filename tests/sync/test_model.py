@@ -214,6 +214,9 @@ class Sequence:
         self.prefers = self.rng.random() < 0.3
         """Whether somebody says in this sequence that what is here wins."""
         self.haste = self.rng.choice((0.1, 0.5, 2))
+        self.mirror = self.rng.random() < 0.15
+        self.pull = self.rng.choice(([], [], [], ["*.log", "out.pt"], ["**"]))
+        self.sides.settings = {"mode": "mirror" if self.mirror else "push", "pull": self.pull}
         self.older_state = False
         self.asked: list[asyncio.Task[Any]] = []
         self.rules_changed = False
@@ -749,7 +752,7 @@ class Sequence:
         mistakes = [text for text in map(str, engine.notes) if "own" in text]
         assert not mistakes, mistakes
         here, there = nodes(self.here), nodes(self.there)
-        assert here == self.left_here
+        assert here == self.left_here or self.pull
         decide = engine._here.rules.decide
         here = {
             path: node
@@ -762,7 +765,10 @@ class Sequence:
 
         # Both sides agree on every path of which nothing is said.
         for path, node in here.items():
-            assert noted(path) or there.get(path) == node, f"{path} is not there as it is here"
+            alike = there.get(path) == node
+            if self.pull and path in there:  # what comes is never made executable
+                alike |= there[path]._replace(executable=False) == node
+            assert noted(path) or alike, f"{path} is not there as it is here"
         for path in engine._base.entries:
             alike = path in here and path in there
             waits = any(other.startswith(path + "/") for other in notes)
@@ -780,9 +786,9 @@ class Sequence:
         trash = set(contents(self.there / ".sidecar/trash").values())
         current = set(now.values())
         for content, path in self.written_there.items():
-            settled = self.prefers or content in self.taken
+            settled = self.prefers or self.mirror or content in self.taken
             kept = content in current or (settled and content in trash)
-            kept = kept and (path not in THEIRS or content in current)
+            kept = kept and (path not in THEIRS or content in current or settled)
             where = "in the trash" if content in trash else "nowhere"
             assert kept, f"what was written there to {path} is {where}: {name_of(content)}"
 
