@@ -34,6 +34,9 @@ SETTLE = 0.01
 WRITING = 0.5
 SLOWEST = 0.5
 
+BUSY = 0.05
+"""Seconds after a read in which there is something again: then they never stop."""
+
 MOST_WATCHES = 8192
 """About 8 MB of the kernel's memory. The person's other programs (editors above all) have the same
 limit, so at most a quarter of it is taken."""
@@ -235,7 +238,7 @@ class Notices:
                 return
             try:
                 if incoming in readable:
-                    busy = time.monotonic() - rest < 2 * pause
+                    busy = time.monotonic() - rest < BUSY
                     pause = min(2 * pause, SLOWEST) if busy else SETTLE
                     if end.poll(pause * 1000):
                         return

@@ -203,8 +203,9 @@ def test_an_overflow_is_told_as_a_loss(desk: Desk, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(notice, "MOST_PENDING", 50)
     (desk.folder / "runs").mkdir()
     desk.watch("runs")
-    for number in range(200):
-        (desk.folder / "runs" / str(number)).touch()
+    with desk.notices._lock:  # so that they come all at once
+        for number in range(200):
+            (desk.folder / "runs" / str(number)).touch()
     desk.heard.first(lambda one: isinstance(one, m.Noticed) and one.lost)
     shutil.rmtree(desk.folder / "runs")
 
