@@ -509,3 +509,34 @@ def test_the_question_for_a_secret_is_as_in_the_example(laptop: Laptop, start: S
     )
     nvim.answer("123456<CR>")
     assert nvim.until(lambda: nvim.lua("return answer"), "answer") == {"value": "123456"}
+
+
+def test_a_conflict_is_listed_compared_and_decided(
+    nearby: Laptop, start: Start, embedded: EmbeddedBox
+) -> None:
+    file = nearby.write("train.py", "one\n")
+    assert nearby.sidecar("sync").returncode == 0
+    there = embedded.home / "model/train.py"
+    there.write_text("theirs\n")
+    file.write_text("mine\n")
+    nvim = start("train.py")
+    nvim.command("Remote conflicts")
+    found = nvim.until(lambda: nvim.quickfix()["items"], "the list of conflicts")
+    assert found[0]["filename"] == str(file)
+    assert "changed both here and on the remote" in found[0]["text"]
+    nvim.command("cclose")
+    nvim.command("Remote diff train.py")
+    buffer = nvim.until(
+        lambda: next((one for one in nvim.api.buffers if one.options["filetype"] == "diff"), None),
+        "the difference",
+    )
+    assert {"-mine", "+theirs"} <= set(buffer[:])
+    nvim.command("wincmd p")
+    nvim.command("Remote resolve remote train.py")
+    nvim.noted("theirs here, mine in the trash here")
+    assert file.read_text() == "theirs\n"
+    nvim.command("Remote undo train.py")
+    nvim.noted("train.py is back here")
+    assert file.read_text() == "mine\n"
+    nvim.command("Remote why train.py")
+    nvim.noted("train.py: synced")

@@ -85,10 +85,15 @@ local own = {
     require('sidecar.server').request('sidecar/status', {}, require('sidecar.status').show)
   end,
   jobs = function() require('sidecar.server').request('sidecar/jobs', {}, show_jobs) end,
+  conflicts = function() require('sidecar.decisions').conflicts() end,
+  diff = function(words) require('sidecar.decisions').diff(words) end,
+  resolve = function(words) require('sidecar.decisions').resolve(words) end,
+  undo = function(words) require('sidecar.decisions').undo(words) end,
+  why = function(words) require('sidecar.decisions').why(words) end,
 }
 
 --- What the command line has besides; an unknown word goes there as well, and is explained there.
-local more = { 'config', 'conflicts', 'init', 'logs', 'trust' }
+local more = { 'config', 'init', 'logs', 'trust' }
 
 --- Runs `sidecar …` in a terminal.
 ---@param words string[]
@@ -129,6 +134,10 @@ function M.complete(lead, line, sub)
     table.sort(choices)
   elseif (sub == 'run' or sub == 'debug') and #words == 0 then
     return vim.fn.getcompletion(lead, 'file')
+  elseif sub == 'diff' or sub == 'undo' or sub == 'why' or (sub == 'resolve' and #words > 0) then
+    return vim.fn.getcompletion(lead, 'file')
+  elseif sub == 'resolve' then
+    choices = { 'both', 'local', 'remote' }
   elseif sub == 'sync' then
     choices = { 'local', 'newer', 'remote', '-n' }
   else

@@ -12,10 +12,24 @@
 ---@field message string
 ---@field data sidecar.Problem?
 
+---@class sidecar.Version
+---@field kind 'nothing'|'file'|'folder'|'link'|'other'
+---@field size integer
+---@field changed string
+---@field by string
+
 ---@class sidecar.PathNote
 ---@field path string
 ---@field kind string
 ---@field text string
+---@field here sidecar.Version?
+---@field there sidecar.Version?
+
+---@class sidecar.DiffResult
+---@field path string
+---@field text string
+---@field binary boolean
+---@field why string
 
 ---@class sidecar.SyncResult
 ---@field sent integer
