@@ -32,6 +32,8 @@ import pytest
 from sidecar.core import tree
 from sidecar.errors import SidecarError
 from sidecar.sync import first_contact
+from sidecar.sync.resolve import Resolver
+from sidecar.sync.undo import Undo
 from tests.sync.faults import Fuse, Readings, clock_here, fill_disk
 from tests.sync.sides import DEADLINE, Sides
 
@@ -291,6 +293,8 @@ class Sequence:
             (4, self.barrier),
             (2, self.call_off),
             (1, self.sweep),
+            (1, self.undo),
+            (1, self.resolve),
             (1, self.preview),
             (1, self.ignore),
             (1, self.kill_in_an_upload),
@@ -563,6 +567,36 @@ class Sequence:
         task = self.ask("sync", self.sides.engine.sync(prefer=prefer))
         if self.rng.random() < 0.4:
             await task
+
+    async def undo(self) -> None:
+        """Somebody brings back what was overwritten or removed there: theirs from then on."""
+        if self.sides.agent is None or not self.sides.engine.attached:
+            return
+        undo = Undo(self.sides.engine.this_side(), self.sides.engine.both_sides())
+        with contextlib.suppress(SidecarError):
+            found = [one for one in (await undo.copies())[0] if one.copy.side == "remote"]
+            if not found:
+                return
+            chosen = self.rng.choice(found)
+            path = chosen.copy.path
+            self.say(f"undo there: {path}")
+            before = {one.place for one in found}
+            await undo.restore([chosen])
+            trash = self.there / ".sidecar/trash"
+            for one in (await undo.copies([path]))[0]:
+                if one.place and one.place not in before:  # what the undo replaced
+                    self.written_there.pop((trash / one.place).read_bytes(), None)
+            self.written_there[(self.there / path).read_bytes()] = path
+
+    async def resolve(self) -> None:
+        """Somebody decides about all that there is to decide."""
+        if self.sides.agent is None or not self.sides.engine.attached:
+            return
+        keep = self.rng.choice(("local", "remote", "both"))
+        self.say(f"resolve: {keep}")
+        self.taken.update(contents(self.there).values())
+        with contextlib.suppress(SidecarError):
+            await Resolver(self.sides.engine.both_sides()).resolve(lambda path: True, keep)
 
     async def barrier(self) -> None:
         self.say("barrier")
