@@ -165,9 +165,12 @@ class Undo:
     async def _restore_there(self, one: Found) -> None:
         assert self._reach is not None
         there, project = self._reach.there, self._here.project
-        # What is on its way is answered first: what comes back is not to be taken for it.
-        await self._reach.pusher.settled()
         async with self._here.step:
+            # What is on its way there is answered first: what comes back is not to be taken for it,
+            # nor to be removed with it.
+            change = self._reach.pusher.latest.get(one.copy.path)
+            if change is not None:
+                await asyncio.wait([change.answered])
             try:
                 answer = await there.agent.request(
                     lambda id: messages.Restore(id, there.number, one.place), frames.SAVES

@@ -575,16 +575,18 @@ class Sequence:
         undo = Undo(self.sides.engine.this_side(), self.sides.engine.both_sides())
         with contextlib.suppress(SidecarError):
             found = [one for one in (await undo.copies())[0] if one.copy.side == "remote"]
-            if not found:
+            files = [one for one in found if one.copy.kind == "file"]
+            if not files:
                 return
-            chosen = self.rng.choice(found)
+            chosen = self.rng.choice(files)
             path = chosen.copy.path
             self.say(f"undo there: {path}")
             before = {one.place for one in found}
             await undo.restore([chosen])
             trash = self.there / ".sidecar/trash"
             for one in (await undo.copies([path]))[0]:
-                if one.place and one.place not in before:  # what the undo replaced
+                is_new = one.place and one.place not in before
+                if is_new and one.copy.kind == "file":  # what the undo replaced
                     self.written_there.pop((trash / one.place).read_bytes(), None)
             self.written_there[(self.there / path).read_bytes()] = path
 
