@@ -12,8 +12,8 @@ that appends to it. A second agent on the same root (another laptop, or one whos
 and that has not noticed) makes its own and renames that; the first one sees that the name is not
 its file's any more, and appends no further. So no file ever has two writers.
 
-Measured, 20,000 files in 500 folders: 1.3 MB, written in 15 ms, read in 12; a change appends 90
-bytes.
+Measured, 200,000 files in 5,000 folders: 9.8 MB, written in 0.1 s and read in 0.2, a tenth of both
+for a tenth of them; a change appends 90 bytes. An agent that holds and sweeps them has 50 MB.
 """
 
 import contextlib
