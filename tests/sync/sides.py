@@ -20,7 +20,7 @@ from sidecar.sync.meeting import Terms
 from sidecar.sync.stored import Stored
 from tests.remote.local_transport import LocalTransport
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Answering(Nobody):

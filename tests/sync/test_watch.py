@@ -20,7 +20,7 @@ from sidecar.sync.ignore import Rules
 from sidecar.sync.settling import SETTLE, STORM_SETTLE, Settling
 from sidecar.sync.watch import Batch, Watcher
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Reader:
