@@ -170,6 +170,7 @@ class Meeting:
         """This side, all of it of one folder."""
         root, name = self._project.root, self._project.name
         while True:
+            await self._project.scanning()
             self.folder_here = bond.folder_at(root, name)
             self.found = await asyncio.to_thread(self._here.scan)
             if self.folder_here == bond.folder_at(root, name):

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 
 from sidecar import api
@@ -60,6 +60,7 @@ class Project:
         dirty: paths that may differ and that no step has taken yet.
         touch: adds to them, and sees to it that a step follows.
         take: has theirs come here, over what was seen here.
+        scanning: to be waited for before the whole tree is scanned for the first time.
         synced: told of a path that is as it is here, without a change of ours.
         changed: told when public state has changed.
         folder: which one `root` was when both sides were brought together.
@@ -75,6 +76,7 @@ class Project:
     dirty: Callable[[], Set[str]]
     touch: Callable[[str], None]
     take: Callable[[str, Identity | None, Found], None]
+    scanning: Callable[[], Awaitable[None]]
     synced: Callable[[str], None]
     changed: Callable[[], None]
     removals: Removals
