@@ -10,10 +10,14 @@ feels it: better than an agent of gigabytes on a login node."""
 
 
 class Backlog:
-    """One line with its daemon thread, which starts with the first work."""
+    """One line with its daemon thread, which starts with the first work.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        most: bytes that may wait.
+    """
+
+    def __init__(self, name: str, most: int = BACKLOG) -> None:
+        self._name, self._most = name, most
         self._work: Deque[Tuple[int, Callable[[], None]]] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -26,7 +30,7 @@ class Backlog:
             if not self._started:
                 self._started = True
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            while self._size > BACKLOG and not self._ending:
+            while self._size > self._most and not self._ending:
                 self._changed.wait()
             self._work.append((size, work))
             self._size += size

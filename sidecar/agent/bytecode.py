@@ -5,6 +5,7 @@ Two versions of equal size, saved in one second and imported in between, would r
 """
 
 import os
+import stat
 import struct
 
 from sidecar.agent.failure import Refusal
@@ -18,6 +19,14 @@ _SUFFIXES = (".py", ".pyw")
 
 def is_source(name: str) -> bool:
     return name.endswith(_SUFFIXES)
+
+
+def is_cached(folder: int) -> bool:
+    """Whether there may be bytecode of a folder's sources."""
+    try:
+        return stat.S_ISDIR(os.stat(_CACHE, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def drop(folder: int, name: str, source: os.stat_result) -> int:

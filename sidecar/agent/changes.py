@@ -10,7 +10,7 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from functools import partial
-from typing import Collection, Deque, Dict, Optional, Tuple, Union
+from typing import Callable, Collection, Deque, Dict, Optional, Sequence, Tuple, Union
 
 from sidecar.agent.content import Send
 from sidecar.agent.durable import Settling, sync_file_system
@@ -42,6 +42,9 @@ Change = Union[
     messages.Put, messages.MakeLink, messages.MakeDirectory, messages.SetMode, messages.Remove
 ]
 Expecting = Union[messages.Put, messages.MakeLink, messages.SetMode, messages.Remove]
+
+Landed = Tuple[int, str, Optional[Identity]]
+"""The number and the path of a change that was made, and what is there now."""
 
 
 class Changes:
@@ -248,6 +251,23 @@ class Changes:
         self._answer(change, Outcome(change.path, identity))
         self._send(messages.Applied(change.seq, change.root, change.path, identity), frames.CONTROL)
         self._settling.changed(self._root.number, self._settled)
+
+    def together(self, land: Callable[[], Tuple[Sequence[Landed], messages.Message]]) -> None:
+        """Makes several changes in one go.
+
+        Args:
+            land: makes them, with the lock held; returns what was made, and the answer to it.
+        """
+        with self._lock:
+            landed, answer = land()
+            for seq, path, identity in landed:
+                self._managed.answered(path, identity)
+                self._refusals.pop(path, None)
+                self._ready.extend(self.order.answer(seq, Outcome(path, identity)))
+            if landed:
+                self._send(answer, frames.CONTROL)
+                self._settling.changed(self._root.number, self._settled)
+        self._run_ready()
 
     def _refuse(self, change: Change, code: str, why: str, have: Optional[Identity]) -> None:
         with self._lock:

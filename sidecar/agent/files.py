@@ -134,6 +134,15 @@ class Files:
             return
         task()
 
+    def changes(self, root: int) -> Tuple[Root, Changes]:
+        """An open root, and its changes.
+
+        Raises:
+            Failure: it was not opened.
+        """
+        opened = self._opened(root)
+        return opened.root, opened.changes
+
     def landing(self, root: int) -> Tuple[Root, Managed, Landing]:
         """An open root, with what changes it.
 

@@ -126,7 +126,7 @@ class Landing:
                 put.executable,
                 put.mtime_ns,
             )
-            with self._copy_kept(folder, parts, old):
+            with self.copy_kept(folder, parts, old):
                 try:
                     landed = staged.land(folder, name, paths.parent(put.path), old is not None)
                 except FileExistsError:
@@ -193,7 +193,7 @@ class Landing:
                 except FileExistsError:
                     raise _differs(lstat(folder, name)) from None
             else:
-                with self._copy_kept(folder, parts, old):
+                with self.copy_kept(folder, parts, old):
                     self.staging().land_link(target, folder, name)
             made = lstat(folder, name)
             done(identities.from_stat(made) if made else None)
@@ -227,7 +227,7 @@ class Landing:
             _check_still(old, base)
             if old is None or base is None or base.kind not in (FILE, SYMLINK):
                 raise _differs(old)
-            with self._copy_kept(folder, parts, old):
+            with self.copy_kept(folder, parts, old):
                 os.unlink(encode(parts[-1]), dir_fd=folder)
             done(None)
 
@@ -249,7 +249,7 @@ class Landing:
 
     # --- around a change
 
-    def _copy_kept(
+    def copy_kept(
         self, folder: int, parts: Tuple[str, ...], old: Optional[os.stat_result]
     ) -> ContextManager[None]:
         """A copy of the old content in the trash, for what the block does; none if it fails."""

@@ -66,6 +66,14 @@ def _files(agent: "Agent") -> Any:
     return Files(agent.send, agent.state)
 
 
+def _batches(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.batches")
+    from sidecar.agent.batches import WAITING, Batches
+
+    line = Backlog("batches", WAITING)
+    return Batches(agent.send, agent.handler("files"), line, agent.protocol_failure)
+
+
 def _repair(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.repair")
     from sidecar.agent.repair import Repair
@@ -132,6 +140,7 @@ ROUTES = (
         ),
         _files,
     ),
+    Route("batches", (m.Batch, m.BatchPart), _batches),
     Route("repair", (m.Trash, m.Restore, m.Describe, m.Discard), _repair),
     Route("drafts", (m.Draft,), _drafts),
     Route("partial", (m.Partial,), _partial),
@@ -291,9 +300,9 @@ class Agent:
                 if self._status is not None:
                     return
         except (frames.FrameError, m.MessageError, CreditError, zlib.error, ValueError) as error:
-            self._protocol_failure(str(error))
+            self.protocol_failure(str(error))
 
-    def _protocol_failure(self, why: str) -> None:
+    def protocol_failure(self, why: str) -> None:
         try:
             self.send(
                 m.Fail(
@@ -354,6 +363,9 @@ class Agent:
         try:
             self.handler(handling.route.name).handle(message)
         except LinkClosed:
+            return
+        except m.MessageError as error:
+            self.protocol_failure(str(error))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
             self._answer(failure(message, error))

@@ -428,6 +428,37 @@ class Remove(NamedTuple):
     expect: Expect
 
 
+class Batch(NamedTuple):
+    """Many small changes at once, numbered from `seq` on. `body` and the `BatchPart`s behind it are
+    one stream (batch.py) that unfolds to `size` bytes, compressed as `codec` says ("" or "zlib").
+    The changes are made in their order; those that are made are answered by Landed, or as any
+    other change. Two ends that do not agree on what a batch holds have no link any more."""
+
+    seq: int
+    root: int
+    changes: int
+    size: int
+    codec: str
+    last: bool
+    body: bytes
+
+
+class BatchPart(NamedTuple):
+    """More of the stream that `Batch` with this `seq` began, on the same lane."""
+
+    seq: int
+    root: int
+    last: bool
+    body: bytes
+
+
+class Landed(NamedTuple):
+    """As Applied, for several changes of a batch; `body`: batch.encode_landed."""
+
+    root: int
+    body: bytes
+
+
 class Applied(NamedTuple):
     """Change `seq` is visible; `identity` is what is there now (None: removed)."""
 
@@ -757,7 +788,8 @@ Message = Union[
     Noticed, Forget, Lookup, List_, Listed,
     Digests, Digested, Signature, SignaturePart, Fetch, Cancel, FetchPart,
     Put, PutPart, Draft, Partial, PartialLeaves,
-    MakeLink, MakeDirectory, SetMode, Remove, Applied, Refused, Durable,
+    MakeLink, MakeDirectory, SetMode, Remove, Batch, BatchPart,
+    Applied, Landed, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,

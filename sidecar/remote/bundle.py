@@ -81,6 +81,8 @@ OTHERS = (
     "agent.jobs",
     "agent.streams",
     "agent.install",
+    "core.batch",
+    "agent.batches",
     "core.trashed",
     "agent.repair",
 )

@@ -37,7 +37,7 @@ def nothing_known(path: str) -> None:
 
 class Content(NamedTuple):
     """What is at a path. `data` is kept of small files and of links (their target), the `revision`
-    of larger ones."""
+    of larger ones; of some, both."""
 
     node: Node
     identity: Identity
@@ -63,9 +63,45 @@ async def read(
         Changed: it does not stay the same while it is read.
         OSError: it cannot be read.
     """
+    found = _found(root, path)
+    if found.kind == FILE and found.size > SMALL:
+        return await asyncio.to_thread(_read_large, root, path, known, early)
+    return _read_rest(root, path, found)
+
+
+def read_now(
+    root: Path,
+    path: str,
+    known: Known = nothing_known,
+    early: Early = nobody,
+    whole: int = SMALL,
+) -> Content:
+    """As `read`, on this thread.
+
+    Args:
+        whole: bytes up to which the data of a large file is kept, too.
+    """
+    found = _found(root, path)
+    if found.kind != FILE or found.size <= SMALL:
+        return _read_rest(root, path, found)
+    read = _read_large(root, path, known, early)
+    if read.identity.size > whole:
+        return read
+    again, data = local_files.read(root, path, whole)
+    if again != read.identity:
+        raise Changed("the file does not stay the same while it is read")
+    return read._replace(data=data)
+
+
+def _found(root: Path, path: str) -> Identity:
     found = local_files.lookup(root, path)
     if found is None:
         raise FileNotFoundError(path)
+    return found
+
+
+def _read_rest(root: Path, path: str, found: Identity) -> Content:
+    """What is no large file."""
     if found.kind == DIRECTORY:
         return Content(tree.FOLDER, found)
     if found.kind == SYMLINK:
@@ -73,9 +109,7 @@ async def read(
         return Content(tree.link(target), found, os.fsencode(target))
     if found.kind != FILE:
         return Content(tree.STRANGE, found)
-    if found.size <= SMALL:
-        return _read_small(root, path)
-    return await asyncio.to_thread(_read_large, root, path, known, early)
+    return _read_small(root, path)
 
 
 def _read_small(root: Path, path: str) -> Content:

@@ -175,6 +175,8 @@ class SyncEngine:
             pulls=self._pulls,
             dirty=lambda: self._dirty,
             touch=self._touch,
+            saved=asyncio.Event(),
+            take_saved=self._take_saved,
             take=self._take,
             scanning=self._under_watch,
             synced=self._say_synced,
@@ -194,7 +196,8 @@ class SyncEngine:
     @property
     def queued(self) -> int:
         """Changes that are not visible there yet."""
-        return len(self._dirty) + (self._pusher.waiting if self._pusher else 0)
+        on_their_way = self._pusher.waiting if self._pusher else 0
+        return len(self._dirty) + self._shared.left + on_their_way
 
     @property
     def transfers(self) -> list[Transfer]:
@@ -456,6 +459,14 @@ class SyncEngine:
             if path:
                 self._saves.told(path)
                 self._touch(path)
+                self._shared.saved.set()
+
+    def _take_saved(self) -> set[str]:
+        """What an editor saved while a step is under way, which takes it in between."""
+        self._shared.saved.clear()
+        saved = {path for path in self._dirty if path in self._saves}
+        self._dirty -= saved
+        return saved
 
     def _touch(self, path: str) -> None:
         self._rescan |= self._here.rules.is_rule_file(path)

@@ -7,21 +7,24 @@ what base, or a change on its way, says it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sidecar import api
-from sidecar.core import identity, tree
+from sidecar.core import batch, identity, tree
 from sidecar.core import paths as names
-from sidecar.core.identity import DIRECTORY, Identity
+from sidecar.core.identity import DIRECTORY, FILE, Identity
 from sidecar.core.tree import Node
-from sidecar.sync import content
+from sidecar.sync import content, local_files
 from sidecar.sync.agreed import LOCAL, AgreedTree
 from sidecar.sync.content import Content
 from sidecar.sync.ignore import Rules
 from sidecar.sync.local_files import Changed
 from sidecar.sync.scan import Scan, scan
 from sidecar.sync.signature import FileSignature
+
+WHOLE = batch.LARGEST
+"""Bytes up to which a new file is read to travel whole, with others."""
 
 
 class Unreadable(Exception):
@@ -128,14 +131,47 @@ class Here:
         """
         try:
             return await content.read(self.root, path, self._known, self._early)
-        except (FileNotFoundError, NotADirectoryError):
+        except _FAILURES as error:
+            if problem := _problem(error):
+                raise problem from None
             return None
-        except Changed:
-            raise Unreadable("it changes while it is read") from None
-        except OSError as error:
-            raise Unreadable(error.strerror or str(error)) from None
-        except names.PathError as error:
-            raise Unreadable(str(error)) from None
+
+    def read_some(
+        self, paths: Sequence[str], whole: Callable[[str], bool], enough: int
+    ) -> list[tuple[str, Content | Unreadable | None]]:
+        """What is at these paths, from the first on, until that is `enough` bytes; at least one.
+        Blocking: 0.05 ms a small file, where a hand-over to a thread for each takes twice that.
+
+        Args:
+            whole: whether the data of a file up to WHOLE is wanted, where it is a large one.
+        """
+        read: list[tuple[str, Content | Unreadable | None]] = []
+        size = 0
+        for path in paths:
+            found: Content | Unreadable | None
+            limit = WHOLE if whole(path) else content.SMALL
+            try:
+                found = content.read_now(self.root, path, self._known, self._early, limit)
+            except _FAILURES as error:
+                found = _problem(error)
+            read.append((path, found))
+            if isinstance(found, Content) and found.data:
+                size += len(found.data)
+                if size >= enough:
+                    break
+        return read
+
+    def sizes(self, paths: Iterable[str]) -> dict[str, int]:
+        """The bytes of those of the paths that are files. Blocking: 10 µs a path."""
+        sizes = {}
+        for path in paths:
+            try:
+                found = local_files.lookup(self.root, path)
+            except (OSError, names.PathError):
+                continue  # reading it says why
+            if found is not None and found.kind == FILE:
+                sizes[path] = found.size
+        return sizes
 
     async def readable(self, path: str) -> Content | None:
         """What is at a path; None where nothing is, or it cannot be read."""
@@ -146,6 +182,18 @@ class Here:
         if read is not None and read.revision is not None:
             self._keep(read.node.digest, read.revision.signature)
         return read
+
+
+_FAILURES = (OSError, Changed, names.PathError)
+
+
+def _problem(error: Exception) -> Unreadable | None:
+    """Why a read failed; None where nothing is there."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return None
+    if isinstance(error, Changed):
+        return Unreadable("it changes while it is read")
+    return Unreadable(getattr(error, "strerror", "") or str(error))
 
 
 def differing(

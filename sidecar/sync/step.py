@@ -12,8 +12,10 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
+from typing import TypeVar
 
 from sidecar import api
 from sidecar.core import paths, reconcile, tree
@@ -44,8 +46,24 @@ BRINGS = (reconcile.Push, reconcile.MakeDirectory)
 SENDS = (*BRINGS, reconcile.Remove)
 """Actions that change something there."""
 
+FEW = 64
+"""Paths that are looked at and sent at once, each change in a message of its own."""
+
+SLICE, SLICE_BYTES = 128, 512 << 10
+"""Of more, so many are read, planned and sent in one go, or so many bytes: a batch that compresses
+nearly as well as all of it would, and after which a save has waited for some milliseconds."""
+
+MOST_BATCHES = 3
+"""On their way to the line: one is sent while the next is compressed."""
+
 GIT_IS_AT_WORK = 0.5
 """Seconds before another look at removals that may be a checkout's."""
+
+
+Result = TypeVar("Result")
+
+Read = tuple[str, Content | Unreadable | None]
+"""A path and what was found there."""
 
 
 @dataclasses.dataclass
@@ -57,6 +75,8 @@ class Project:
         name: how the project is called in messages.
         refusals: times in a row that a path was refused there.
         removed: removals sent so far.
+        left: paths of the step under way that were not looked at yet.
+        saved: set while an editor's save waits; `take_saved` gives those paths, and clears it.
         dirty: paths that may differ and that no step has taken yet.
         touch: adds to them, and sees to it that a step follows.
         take: has theirs come here, over what was seen here.
@@ -75,6 +95,8 @@ class Project:
     pulls: Pulls
     dirty: Callable[[], Set[str]]
     touch: Callable[[str], None]
+    saved: asyncio.Event
+    take_saved: Callable[[], set[str]]
     take: Callable[[str, Identity | None, Found], None]
     scanning: Callable[[], Awaitable[None]]
     synced: Callable[[str], None]
@@ -86,6 +108,7 @@ class Project:
     saves: Saves = dataclasses.field(default_factory=Saves)
     refusals: dict[str, int] = dataclasses.field(default_factory=dict)
     removed: int = 0
+    left: int = 0
 
     def pull(self, path: str, is_folder: bool) -> int:
         """Whether changes there come here, and whether the path is the remote's, for reconcile."""
@@ -114,6 +137,9 @@ class Step:
         self._there, self._pusher = there, pusher
         self._here, self._base = project.here, project.base
         self._notes, self._saves = project.notes, project.saves
+        self._batches: deque[asyncio.Task[None]] = deque()
+        self._asked = False
+        """Whether all that goes up may was asked for the step as a whole."""
 
     async def bring(self, dirty: set[str], *, patient: bool = False) -> None:
         """Returns when all that was decided about these paths is handed over to be sent.
@@ -124,7 +150,113 @@ class Step:
             Disconnected: the connection is gone; take the step again over the next one.
         """
         self._refuse_another_root()
-        here = await self.look(dirty)
+        wide = self._widened(dirty)
+        if len(wide) <= FEW or self._pusher is None:
+            await self._bring(await self._read(wide), dirty, patient=patient)
+        else:
+            await self._bring_many(wide, dirty, patient=patient)
+
+    async def _bring_many(self, wide: set[str], dirty: set[str], *, patient: bool) -> None:
+        """The same in slices, so that a tree of any size is never held in memory, and what was
+        read is sent while the rest is read. Saves of a person go between them.
+
+        What is gone here, is or became another kind of thing than there, needs all of it to be
+        judged; it comes last, and all that is below it. So a group of changes begins with what is
+        new and ends with what goes.
+        """
+        last: set[str] = set()
+        held = await self._held_of_all(wide)
+        left = deque(sorted(wide - held))  # which puts folders before what is in them
+        reading = self._begin_reading(left)
+        try:
+            while reading is not None:
+                read = await self._meanwhile(reading)
+                for _ in read:
+                    left.popleft()
+                self._project.left = len(left)
+                reading = self._begin_reading(left)
+                here = self._usable(read)
+                for path in list(here):
+                    above = tree.ancestors(path)
+                    if self._needs_all(path, here[path]) or not last.isdisjoint(above):
+                        last.add(path)
+                        del here[path]
+                await self._bring(here, dirty, patient=patient, together=True)
+        finally:
+            self._project.left = 0
+            if reading is not None:
+                reading.cancel()
+        if last:
+            read = []
+            while len(read) < len(last):
+                some = sorted(last)[len(read) :]
+                read += await asyncio.to_thread(self._here.read_some, some, _nothing, SLICE_BYTES)
+            await self._bring(self._usable(read), dirty, patient=patient, together=True)
+        while self._batches:
+            await self._meanwhile(self._batches.popleft())
+
+    def _begin_reading(self, left: Sequence[str]) -> asyncio.Task[list[Read]] | None:
+        if not left:
+            return None
+        some = [left[at] for at in range(min(len(left), SLICE))]
+        known = self._base.entries
+        return asyncio.create_task(
+            asyncio.to_thread(
+                self._here.read_some, some, lambda path: path not in known, SLICE_BYTES
+            ),
+            name="read a slice",
+        )
+
+    async def _meanwhile(self, task: asyncio.Task[Result]) -> Result:
+        """Its result; what an editor saves until then goes out at once."""
+        while not task.done():
+            saved = asyncio.ensure_future(self._project.saved.wait())
+            try:
+                await asyncio.wait({task, saved}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                saved.cancel()
+            urgent = self._project.take_saved()
+            if urgent:
+                try:
+                    await self._bring(await self._read(self._widened(urgent)), urgent)
+                except BaseException:
+                    for path in urgent:
+                        self._project.touch(path)
+                    raise
+        return task.result()
+
+    def _needs_all(self, path: str, read: Content | None) -> bool:
+        if read is None:
+            return True
+        if read.node == tree.FOLDER and path in self._there.differing:
+            return True  # if something else is there, that decides of all below
+        agreed = self._base.entries.get(path)
+        return agreed is not None and agreed.node.kind != read.node.kind
+
+    async def _held_of_all(self, wide: set[str]) -> set[str]:
+        """Whether so much may go up is asked for all of it, before the first of it goes."""
+        rules = self._here.rules
+        sizes = await asyncio.to_thread(self._here.sizes, wide)
+        moves = {path: self._moved(path, size) for path, size in sizes.items()}
+        held = self._that_must_wait(wide, moves)
+        held = {path for path in held if not rules.decide(path, False).ignored}
+        self._say_that_they_wait(held)
+        self._asked = True
+        return held
+
+    async def _bring(
+        self,
+        here: dict[str, Content | None],
+        dirty: set[str],
+        *,
+        patient: bool = False,
+        together: bool = False,
+    ) -> None:
+        """What was read of some paths is planned and acted upon.
+
+        Args:
+            together: small changes travel as batches.
+        """
         self._refuse_another_root()  # what was seen of one that went meanwhile counts for nothing
         if patient:
             here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
@@ -145,12 +277,21 @@ class Step:
             for action in plan.actions
             if not isinstance(action, SENDS) or self._is_sent(action.path, here)
         ]
-        for action in await self._guarded(actions, here):
-            if isinstance(action, BRINGS) and here.get(action.path) is None:
-                if action.path not in dirty:  # it came with its folder, and is to be read first
-                    self._project.touch(action.path)
-            else:
-                await self._act(action, here, found)
+        guarded = await self._guarded(actions, here)
+        if together:
+            self._sending.collect()
+        try:
+            for action in guarded:
+                if isinstance(action, BRINGS) and here.get(action.path) is None:
+                    if action.path not in dirty:  # it came with its folder, and is to be read first
+                        self._project.touch(action.path)
+                else:
+                    await self._act(action, here, found)
+        finally:
+            if together:
+                self._batches.append(self._sending.send_collected())
+        while len(self._batches) >= MOST_BATCHES:
+            await self._meanwhile(self._batches.popleft())
         await self._other_side.tell()
         self._notes.name_owners(await self.owners(found, self._notes.paths))
         self._notes.clear([WHOLE])
@@ -188,15 +329,28 @@ class Step:
     async def look(self, dirty: set[str]) -> dict[str, Content | None]:
         """What is at these paths here. Ignored ones are left out, and no longer managed; their
         files stay on both sides."""
+        return await self._read(self._widened(dirty))
+
+    def _widened(self, dirty: set[str]) -> set[str]:
         rules, known = self._here.rules, self._base.nodes()
-        wide = self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
-        here: dict[str, Content | None] = {}
-        for path in sorted(wide):
-            read, problem = None, ""
+        return self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
+
+    async def _read(self, paths: Collection[str]) -> dict[str, Content | None]:
+        read: list[Read] = []
+        for path in sorted(paths):
             try:
-                read = self._as_it_came(path) or await self._here.read(path)
+                read.append((path, self._as_it_came(path) or await self._here.read(path)))
             except Unreadable as error:
-                problem = str(error)
+                read.append((path, error))
+        return self._usable(read)
+
+    def _usable(self, found: Iterable[Read]) -> dict[str, Content | None]:
+        """Without what is ignored, and what cannot be read, which is said."""
+        rules, known = self._here.rules, self._base.nodes()
+        here: dict[str, Content | None] = {}
+        for path, one in found:
+            problem = str(one) if isinstance(one, Unreadable) else ""
+            read = None if isinstance(one, Unreadable) else one
             was = known.get(path)
             is_folder = (read.node if read else was) == tree.FOLDER
             if rules.decide(path, is_folder).ignored and not self._project.pull(path, is_folder):
@@ -343,25 +497,36 @@ class Step:
         self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
     ) -> set[str]:
         """More than may go up without a question."""
-        allowance = self._project.allowance
-        moves = {
-            action.path: self._moved(action.path, read)
-            for action in actions
-            if isinstance(action, reconcile.Push) and (read := here.get(action.path)) is not None
-        }
-        allowance.looked_at(here.keys(), moves)
-        if not moves:
+        pushes = [action.path for action in actions if isinstance(action, reconcile.Push)]
+        if self._asked:
             return set()
-        waiting = allowance.that_must_wait(moves, time.monotonic(), self._saves)
-        for path in waiting:
-            self._notes.say(path, "waiting", f"{size(moves[path])}; `sidecar sync --yes` sends it")
+        moves = {
+            path: self._moved(path, read.identity.size)
+            for path in pushes
+            if (read := here.get(path)) is not None
+        }
+        waiting = self._that_must_wait(here.keys(), moves)
+        self._say_that_they_wait(waiting)
         return waiting
 
-    def _moved(self, path: str, read: Content) -> int:
-        """About how many bytes go over the line."""
+    def _say_that_they_wait(self, waiting: Collection[str]) -> None:
+        for path in waiting:
+            moved = self._project.allowance.waiting.get(path, 0)
+            self._notes.say(path, "waiting", f"{size(moved)}; `sidecar sync --yes` sends it")
+
+    def _that_must_wait(self, looked_at: Collection[str], moves: Mapping[str, int]) -> set[str]:
+        """What is not to be sent yet of what these files would move."""
+        allowance = self._project.allowance
+        allowance.looked_at(looked_at, moves)
+        if not moves:
+            return set()
+        return allowance.that_must_wait(moves, time.monotonic(), self._saves)
+
+    def _moved(self, path: str, size: int) -> int:
+        """About how many bytes go over the line for a file of that size."""
         agreed = self._base.entries.get(path)
         before = agreed.remote.size if agreed and agreed.node.kind == FILE else 0
-        return max(0, read.identity.size - before)
+        return max(0, size - before)
 
     async def _removals_that_wait(
         self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
@@ -473,6 +638,10 @@ def disconnected(host: str) -> Disconnected:
         "nothing is half there, and changes are kept",
         "see `sidecar status`",
     )
+
+
+def _nothing(_path: str) -> bool:
+    return False
 
 
 def _touch_all(touch: Callable[[str], None], paths: Collection[str]) -> None:

@@ -360,6 +360,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
         "notices": set(Notices.TYPES),
         "partial": {m.Partial},
         "drafts": {m.Draft},
+        "batches": {m.Batch, m.BatchPart},
         "repair": {m.Trash, m.Restore, m.Describe, m.Discard},
     }
 

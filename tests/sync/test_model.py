@@ -31,7 +31,7 @@ import pytest
 
 from sidecar.core import tree
 from sidecar.errors import SidecarError
-from sidecar.sync import first_contact
+from sidecar.sync import first_contact, step
 from sidecar.sync.resolve import Resolver
 from sidecar.sync.undo import Undo
 from tests.sync.faults import Fuse, Readings, clock_here, fill_disk
@@ -219,6 +219,8 @@ class Sequence:
         self.mirror = self.rng.random() < 0.15
         self.pull = self.rng.choice(([], [], [], ["*.log", "out.pt"], ["**"]))
         self.sides.settings = {"mode": "mirror" if self.mirror else "push", "pull": self.pull}
+        # As if there were many files: in slices of some few, and as batches.
+        step.FEW, step.SLICE = self.rng.choice((SLICES, (1, 2), (2, 3)))
         self.older_state = False
         self.asked: list[asyncio.Task[Any]] = []
         self.rules_changed = False
@@ -832,6 +834,9 @@ class Sequence:
         assert await self.sides.lists_are_equal()
 
 
+SLICES = step.FEW, step.SLICE
+
+
 async def play(folder: Path, seed: int) -> None:
     """One sequence. A failure names its seed, and what was done last."""
     sequence = Sequence(folder, seed)
@@ -842,6 +847,7 @@ async def play(folder: Path, seed: int) -> None:
         print(f"\nSIDECAR_SEED={seed} failed after:\n  {done}")
         raise
     finally:
+        step.FEW, step.SLICE = SLICES
         await sequence.sides.end()
 
 
