@@ -655,7 +655,8 @@ class SyncEngine:
                 is_folder = change.node is not None and change.node.kind == DIRECTORY
                 theirs = bool(self._pulls.of(change.path, is_folder) & reconcile.THEIRS)
                 self._there.pushed(change.path, theirs)
-        self._say_synced(change.path, change.bytes_sent)
+        if self._on_its_way(change.path) is None:
+            self._say_synced(change.path, change.bytes_sent)
         self._on_change()
 
     def _say_synced(self, path: str, bytes_sent: int = 0) -> None:

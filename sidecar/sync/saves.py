@@ -23,17 +23,23 @@ class Saves:
 
     def __init__(self) -> None:
         self._saved_at: dict[str, float] = {}
+        self._unread: set[str] = set()
         self._whole: set[str] = set()
         self._written_since: dict[str, float] = {}
 
     def told(self, path: str) -> None:
         """An editor says that it saved the file."""
         self._saved_at.setdefault(path, time.monotonic())
+        self._unread.add(path)
         self._whole.add(path)
 
     def __contains__(self, path: object) -> bool:
         """Whether an editor saved it, and waits for it to be there."""
         return path in self._saved_at
+
+    def read(self, paths: Set[str]) -> None:
+        """A step has read these paths, as they were saved last."""
+        self._unread -= paths
 
     def looked_at(self, paths: Set[str]) -> set[str]:
         """A step has seen these paths. Returns those of them that an editor waits for."""
@@ -42,7 +48,9 @@ class Saves:
 
     def visible(self, path: str) -> float | None:
         """Milliseconds since an editor told of a save that is now visible there; None where no
-        editor did, or it has been answered."""
+        editor did, it has been answered, or what is visible is older than the save."""
+        if path in self._unread:
+            return None
         saved = self._saved_at.pop(path, None)
         return None if saved is None else (time.monotonic() - saved) * 1000
 

@@ -258,6 +258,7 @@ class Step:
             together: small changes travel as batches.
         """
         self._refuse_another_root()  # what was seen of one that went meanwhile counts for nothing
+        self._saves.read(here.keys() - self._project.dirty())
         if patient:
             here = {path: read for path, read in here.items() if not self._unfinished(path, read)}
         found = await self._other_side.nodes(here, lambda path: self._comes_anyway(path, here))
