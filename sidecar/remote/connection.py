@@ -205,7 +205,8 @@ class AgentConnection:
                     return
         finally:
             if cancel and not self._over.done():
-                self._sender.put(messages.Cancel(number))
+                with contextlib.suppress(SidecarError):  # nothing can be sent any more
+                    self._sender.put(messages.Cancel(number))
             del self._parts[number]
             for frame, _ in parts.left():
                 self._done(frame)
@@ -280,7 +281,8 @@ class AgentConnection:
         """Tells the agent that nobody needs it, and waits a moment for its end."""
         if not self._over.done():
             self._closing = True
-            self._sender.put(messages.Bye())
+            with contextlib.suppress(SidecarError):  # nothing can be sent; its end is near
+                self._sender.put(messages.Bye())
             await asyncio.wait([self._over], timeout=CLOSE_PATIENCE)
             self._fail(Disconnected("The link to the agent was closed", code="closed"))
         await asyncio.gather(*self._tasks, return_exceptions=True)

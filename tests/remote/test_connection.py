@@ -379,6 +379,23 @@ async def test_closing_twice_and_closing_what_is_gone_is_fine(local: LocalTransp
     assert (await agent.closed()).code == "closed"
 
 
+async def test_closing_what_takes_no_more_is_fine(
+    local: LocalTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await AgentConnection.start(local)
+
+    async def refuse(data: bytes) -> None:
+        raise Disconnected("The command takes no more input")
+
+    monkeypatch.setattr(agent._sender, "_write", refuse)
+    with contextlib.suppress(SidecarError):
+        while True:
+            await agent.send(m.Ping(1))
+            await asyncio.sleep(0)
+    await agent.close()
+    assert (await agent.closed()).code in ("", "closed")
+
+
 async def test_an_agent_ends_when_its_connection_does(local: LocalTransport) -> None:
     agent = await AgentConnection.start(local)
     stream = await agent.open_stream(lambda n: m.Spawn(n, ["sleep", "100"], {}, ""))
