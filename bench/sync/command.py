@@ -6,7 +6,9 @@ import argparse
 import os
 import platform
 import re
+import signal
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--from", dest="file", type=Path, help="show what this file holds")
     parser.add_argument("--publish", action="store_true", help="bring README's part up to date")
     options = parser.parse_args(arguments)
+    # Namespaces, servers and folders are taken down when we are told to end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names, links = options.workloads or list(WORKLOADS), options.links.split(",")
     if unknown := {*names} - {*WORKLOADS} | {*links} - {*LINES}:
         parser.error(f"there is no {', '.join(sorted(unknown))}")
