@@ -554,7 +554,7 @@ export interface WhyParams {
 /**
  * Why a path is synced or not. `rule` and `source`: what decided ("*.log", ".gitignore:3"), ""
  * where no rule did; `managed`: both sides agreed on it once; `next`: what the next sync would
- * do; `note`: what is to be decided about it.
+ * do; `note`: what is to be decided about it; `pulled`: the pattern by which it comes from there.
  */
 export interface WhyResult {
   path: string;
@@ -565,6 +565,7 @@ export interface WhyResult {
   managed: boolean;
   next: string;
   note: PathNote | null;
+  pulled: string;
 }
 
 export interface Requests {

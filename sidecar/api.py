@@ -245,7 +245,8 @@ class WhyParams(Place, frozen=True, kw_only=True):
 class WhyResult(Message, frozen=True, kw_only=True):
     """Why a path is synced or not. `rule` and `source`: what decided ("*.log", ".gitignore:3"), ""
     where no rule did; `managed`: both sides agreed on it once; `next`: what the next sync would
-    do; `note`: what is to be decided about it."""
+    do; `note`: what is to be decided about it; `pulled`: the pattern by which it comes from there.
+    """
 
     path: str
     here: Version
@@ -255,6 +256,7 @@ class WhyResult(Message, frozen=True, kw_only=True):
     managed: bool
     next: str
     note: PathNote | None = None
+    pulled: str = ""
 
 
 # --- jobs ------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def _print(result: api.WhyResult) -> None:
     note = f"{result.note.kind}: {result.note.text}" if result.note else ""
     rows = [
         ("rule", _rule(result)),
+        ("pulled", f"{result.pulled}  (sync.pull)" if result.pulled else ""),
         ("here", _here(result.here)),
         ("managed", managed),
         ("to decide", note),

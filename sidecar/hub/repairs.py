@@ -18,6 +18,7 @@ from sidecar.hub.registry import Registry
 from sidecar.hub.sessions import Session
 from sidecar.sync.difference import Difference
 from sidecar.sync.ignore import Rules
+from sidecar.sync.pulls import Pulls
 from sidecar.sync.resolve import Resolver
 from sidecar.sync.skipped import skipped
 from sidecar.sync.undo import Undo
@@ -126,12 +127,13 @@ class Repairs:
             path += "/" if path and params.path.endswith("/") else ""
             agreed, note = engine.known(path.rstrip("/"))
             return await asyncio.to_thread(
-                why, project.root, engine.rules, path, session.name, agreed, note
+                why, project.root, engine.rules, path, session.name, agreed, note, engine.pulls
             )
         rules = await asyncio.to_thread(self._rules, client, project)
         relative = os.path.relpath(params.path, project.spelled)
         relative = "" if relative == "." else relative
-        return await asyncio.to_thread(why, project.root, rules, relative, "", None, None)
+        pulls = Pulls(self._registry.load(client, project).config.sync.pull, rules)
+        return await asyncio.to_thread(why, project.root, rules, relative, "", None, None, pulls)
 
     async def skipped(self, client: Client, project: Project) -> list[api.Skipped]:
         """What the rules keep out of a project, by rule."""

@@ -911,6 +911,10 @@ class SyncEngine:
     def rules(self) -> Rules:
         return self._here.rules
 
+    @property
+    def pulls(self) -> Pulls:
+        return self._pulls
+
     def known(self, path: str) -> tuple[Agreed | None, api.PathNote | None]:
         """What both sides agreed on at a path, and what there is to say of it."""
         return self._base.entries.get(path), self._notes.get(path)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sidecar.core import tree
 from sidecar.core.reconcile import COMES, THEIRS
 from sidecar.sync import patterns
 from sidecar.sync.ignore import BUILT_IN, NEVER, Rules, openings
@@ -58,6 +59,17 @@ class Pulls:
         if matched is None and self.all and not self._rules.decide(path, is_dir).ignored:
             return COMES
         return 0
+
+    def rule(self, path: str, is_dir: bool = False) -> str:
+        """The pattern by which what is there comes here, as it was written; "" where none does."""
+        if not self.of(path, is_dir):
+            return ""
+        for part in [path, *tree.ancestors(path)]:
+            name = part.rpartition("/")[2]
+            hit = self._list.match(as_bytes(part), as_bytes(name), is_dir or part != path)
+            if hit is not None:
+                return hit.text
+        return "**"
 
     def enters(self, folder: str) -> bool:
         """Whether something in a folder may come."""

@@ -10,10 +10,12 @@ from sidecar import api
 from sidecar.core import identity, tree
 from sidecar.core import paths as names
 from sidecar.core.identity import OTHER, Identity
+from sidecar.core.reconcile import THEIRS
 from sidecar.sync import local_files
 from sidecar.sync.base import Agreed
 from sidecar.sync.ignore import Rules
 from sidecar.sync.notes import version
+from sidecar.sync.pulls import Pulls
 
 
 def why(
@@ -23,12 +25,14 @@ def why(
     host: str,
     agreed: Agreed | None,
     note: api.PathNote | None,
+    pulls: Pulls,
 ) -> api.WhyResult:
     """What is to be said of a path relative to the root, "" for the root itself. Blocking.
 
     Args:
         agreed: what base has of it; None: nothing, or base is not at hand.
         note: what the last sync said of it.
+        pulls: what of the remote's comes here.
     """
     here = _look(root, path)
     was_folder = agreed is not None and agreed.node == tree.FOLDER
@@ -36,15 +40,19 @@ def why(
     path = path.rstrip("/")
     decision = rules.decide(path, is_folder)
     problem = "" if not path else _never_here(root, path, here)
+    pulled = pulls.rule(path, is_folder) if path else ""
+    if pulled and not problem and pulls.of(path, is_folder) & THEIRS:
+        problem = f"nothing by what is here: it is the remote's, and comes from {host or 'there'}"
     return api.WhyResult(
         path=path or ".",
         here=version(here),
-        synced=not decision.ignored and not problem,
+        synced=(not decision.ignored and not problem) or bool(pulled),
         rule=decision.rule,
         source=decision.source,
         managed=agreed is not None,
         next=problem or _next(host, here, agreed, note, decision.ignored),
         note=note,
+        pulled=pulled,
     )
 
 

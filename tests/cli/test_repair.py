@@ -366,6 +366,19 @@ def test_why_names_the_rule_and_where_it_stands(met: Laptop) -> None:
     assert "were it made" in by_name["new.py"]["next"]
 
 
+def test_why_names_the_pattern_by_which_a_path_comes_from_there(laptop: Laptop) -> None:
+    laptop.configure('[sync]\npull = ["runs/", "*.png"]\n')
+    by_name = {
+        one["path"]: one for one in data(laptop, "why", "runs/1/a.txt", "plot.png", "main.py")
+    }
+    assert by_name["runs/1/a.txt"]["pulled"] == "runs/"
+    assert by_name["plot.png"]["pulled"] == "*.png"
+    assert by_name["plot.png"]["synced"]
+    assert "the remote's" in by_name["plot.png"]["next"]
+    assert by_name["main.py"]["pulled"] == ""
+    assert "*.png  (sync.pull)" in laptop.sidecar("why", "plot.png").stdout
+
+
 def test_why_works_from_anywhere_and_says_it_in_words(met: Laptop, tmp_path: Path) -> None:
     met.write(".gitignore", "*.log\n")
     done = met.sidecar("why", str(met.project / "run.log"), cwd=tmp_path)
