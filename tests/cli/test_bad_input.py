@@ -171,6 +171,6 @@ def test_a_choice_is_made_by_number_on_the_terminal(nearby: Laptop, embedded: Bo
     (there / "a.py").write_text("theirs\n")
     nearby.write("a.py", "mine\n")
     terminal = TerminalSession(nearby, "sync")
-    terminal.expect("Choose 1-3", "1\n")
+    terminal.expect("Choose 1-4", "1\n")
     assert terminal.wait() == 0, terminal.text
     assert (there / "a.py").read_text() == "mine\n"
