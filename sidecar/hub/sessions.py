@@ -126,13 +126,13 @@ class Session:
         try:
             stored = await _read(project.root, sync, store)
         except BaseException:
-            os.close(lock)
+            _unlock(lock)
             raise
         try:
             session = cls(project, name, host, sync, links, lock, stored, on_change, others)
         except BaseException:
             stored.base.close()
-            os.close(lock)
+            _unlock(lock)
             raise
         # The watcher's steps are nobody's request.
         try:
@@ -328,7 +328,7 @@ class Session:
             await self.engine.close()
         finally:
             self._links.give_back(self.link, self)
-            os.close(self._lock)
+            _unlock(self._lock)
 
     # --- what the link says ------------------------------------------------------------------
 
@@ -468,6 +468,13 @@ async def _read(root: Path, sync: model.Sync, store: Path) -> Stored:
         if reading.exception() is None:
             reading.result().base.close()
         raise
+
+
+def _unlock(lock: int) -> None:
+    """Not by closing alone: a child that was forked this moment holds the lock, too, until it
+    becomes another program."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _locked(store: Path, project: Project, name: str) -> int:

@@ -151,10 +151,14 @@ class Step:
         """
         self._refuse_another_root()
         wide = self._widened(dirty)
-        if len(wide) <= FEW or self._pusher is None:
-            await self._bring(await self._read(wide), dirty, patient=patient)
-        else:
-            await self._bring_many(wide, dirty, patient=patient)
+        self._project.left = len(wide)
+        try:
+            if len(wide) <= FEW or self._pusher is None:
+                await self._bring(await self._read(wide), dirty, patient=patient)
+            else:
+                await self._bring_many(wide, dirty, patient=patient)
+        finally:
+            self._project.left = 0
 
     async def _bring_many(self, wide: set[str], dirty: set[str], *, patient: bool) -> None:
         """The same in slices, so that a tree of any size is never held in memory, and what was
@@ -173,7 +177,7 @@ class Step:
                 read = await self._meanwhile(reading)
                 for _ in read:
                     left.popleft()
-                self._project.left = len(left)
+                self._project.left = len(left) + len(last)
                 reading = self._begin_reading(left)
                 here = self._usable(read)
                 for path in list(here):
@@ -183,7 +187,6 @@ class Step:
                         del here[path]
                 await self._bring(here, dirty, patient=patient, together=True)
         finally:
-            self._project.left = 0
             if reading is not None:
                 reading.cancel()
         if last:

@@ -111,7 +111,7 @@ class LocalTrash:
                 self._held[name] = expected.size
                 self._size += expected.size
         self.prune(now)
-        return Kept(_id(name), path, now, why, identity.from_stat(content.lstat()), content)
+        return Kept(_id(name), path, _when(name), why, identity.from_stat(content.lstat()), content)
 
     def drop(self, kept: Kept) -> None:
         """Forgets a copy."""

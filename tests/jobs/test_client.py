@@ -232,9 +232,19 @@ async def test_a_run_on_something_else_than_expected_is_refused(place: Place) ->
 async def test_a_run_waits_behind_the_saves_before_it(place: Place) -> None:
     data = b"print('saved')\n"
     put = m.Put(
-        1, 1, "main.py", m.Expect(0, None, ""), len(data), 10**18, False,
-        content_digest(data), False, "", True, encode_literal(data),
-    )  # fmt: skip
+        seq=1,
+        root=1,
+        path="main.py",
+        expect=m.Expect(0, None, ""),
+        size=len(data),
+        mtime_ns=10**18,
+        executable=False,
+        digest=content_digest(data),
+        delta=False,
+        codec="",
+        last=True,
+        body=encode_literal(data),
+    )
     await place.agent.send(put, frames.SAVES)
     _, watcher = await start(place, sys.executable, "main.py", after=1, force=True)
     await watcher.end()
