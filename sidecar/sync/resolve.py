@@ -44,6 +44,9 @@ MOST_NAMES = 100
 
 WITHOUT_COPY, LEAVE = "Replace it without a copy", "Leave it as it is"
 
+LOOKS = 3
+"""Times that what is to be kept here is pushed, where it is still to be decided afterwards."""
+
 WHY = "replaced by theirs (resolve)"
 
 
@@ -88,10 +91,15 @@ class Resolver:
             await self._ask_about_the_large_here(chosen, beside, named)
         failed = {path for path in beside if not self._arrived(beside[path])}
         mine = [one.path for one in chosen if keep == "local" or one.path in beside.keys() - failed]
-        if mine:
-            await self._push_mine(mine)
-        left = [one for one in map(notes.get, [one.path for one in chosen]) if one is not None]
-        left = [one for one in left if one.kind in DECIDED]
+        left: list[api.PathNote] = []
+        for _ in range(LOOKS):  # news of theirs may have been on its way when mine went
+            if mine:
+                await self._push_mine(mine)
+            left = [one for one in map(notes.get, [one.path for one in chosen]) if one is not None]
+            left = [one for one in left if one.kind in DECIDED]
+            mine = [one.path for one in left if one.path in mine]
+            if not mine:
+                break
         open_ = {one.path for one in left}
         done = [
             self._told(one, self._text(one, keep, beside.get(one.path, "")))

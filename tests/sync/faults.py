@@ -62,7 +62,7 @@ class Fuse:
 
     def _cut(self) -> None:
         self.burnt = True
-        if self._kill:
+        if self._kill and self._process.child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.child.pid, signal.SIGKILL)
         self._process.close()

@@ -334,7 +334,7 @@ class Sequence:
         gone = {path: old for path, old in self.were_here.items() if old not in current}
         gone = {path: old for path, old in gone.items() if old not in self.overwritten}
         if gone:
-            trash = {one.read_bytes() for one in (self.sides.store / "trash").glob("*.kept")}
+            trash = set(contents(self.sides.store / "trash").values())
             for path, old in gone.items():
                 instead = name_of(now[path]) if path in now else "nothing"
                 assert old in trash, f"{name_of(old)} was here at {path}, now {instead}"
@@ -583,7 +583,7 @@ class Sequence:
             chosen = self.rng.choice(files)
             path = chosen.copy.path
             self.say(f"undo there: {path}")
-            before = {one.place for one in found}
+            before = {one.place for one in found if one is not chosen}  # whose place is free now
             await undo.restore([chosen])
             trash = self.there / ".sidecar/trash"
             for one in (await undo.copies([path]))[0]:
