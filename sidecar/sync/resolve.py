@@ -97,7 +97,8 @@ class Resolver:
                 await self._push_mine(mine)
             left = [one for one in map(notes.get, [one.path for one in chosen]) if one is not None]
             left = [one for one in left if one.kind in DECIDED]
-            mine = [one.path for one in left if one.path in mine]
+            refused = self._there.too_large  # the person was asked, and left it
+            mine = [one.path for one in left if one.path in set(mine) - refused]
             if not mine:
                 break
         open_ = {one.path for one in left}
