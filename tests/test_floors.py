@@ -32,6 +32,21 @@ modules of the third, which all others read."""
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 NEIGHBOURS_ARE_FINE = frozenset({"errors", "questions", "api"})
 
+SYNC_ROOMS = (
+    "disk",
+    "rules",
+    "delta",
+    "trees",
+    "watching",
+    "guarding",
+    "pushing",
+    "pulling",
+    "steps",
+    "decisions",
+)
+"""The rooms of sync/ from the ground up: each imports from itself and those before it. What stands
+in no room (the engine) is above them all."""
+
 TRAVELLING = ("core", "agent")
 FACES = ("lsp", "cli")
 BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug")
@@ -84,6 +99,19 @@ def test_a_module_imports_from_its_own_floor_or_below(module: str) -> None:
         assert HEIGHT[target] < HEIGHT[room] or room in NEIGHBOURS_ARE_FINE, (
             f"{module}:{line}: {room} imports {target}, beside it"
         )
+
+
+@pytest.mark.parametrize("module", [one for one in modules() if one.split("/")[1] == "sync"])
+def test_a_room_of_sync_imports_from_itself_or_those_below(module: str) -> None:
+    def height(parts: list[str]) -> int:
+        return SYNC_ROOMS.index(parts[0]) if parts[0] in SYNC_ROOMS else len(SYNC_ROOMS)
+
+    own = module.split("/")[2:]
+    assert len(own) == 1 or own[0] in SYNC_ROOMS, f"{module} is in no room that SYNC_ROOMS knows"
+    for line, name in imports(PACKAGE.parent / module):
+        if name.startswith("sidecar.sync."):
+            target = name.split(".")[2:]
+            assert height(target) <= height(own), f"{module}:{line}: {own[0]} imports {name}"
 
 
 @pytest.mark.parametrize("module", [one for one in modules() if one.split("/")[1] in TRAVELLING])

@@ -1,8 +1,8 @@
 """Linux's inotify, by ctypes: events of directories, as the kernel writes them. For both ends.
 
 One watch covers one directory's entries; what makes a tree of that is notice.py on the remote and
-sync/inotify_tree.py on the laptop. Names come as bytes and are decoded as all names are (PEP 383),
-so that none can end the watching.
+sync/watching/inotify_tree.py on the laptop. Names come as bytes and are decoded as all names are
+(PEP 383), so that none can end the watching.
 """
 
 import ctypes

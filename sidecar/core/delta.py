@@ -6,8 +6,8 @@ The stream of operations is what `Put` and `PutPart` carry, before compression::
     0x01 offset length       the old content's bytes [offset, offset + length) come next
     0x02 length              so many zeros come next: a hole, as a rule, and it may stay one
 
-with unsigned LEB128 numbers. Finding the copies is the laptop's work (sync/matcher.py); applying
-them needs no more than this module.
+with unsigned LEB128 numbers. Finding the copies is the laptop's work (sync/delta/matcher.py);
+applying them needs no more than this module.
 
 Source of the idea: A. Tridgell, P. Mackerras, "The rsync algorithm", TR-CS-96-05, 1996.
 """

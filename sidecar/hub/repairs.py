@@ -16,13 +16,13 @@ from sidecar.errors import ConfigError, SidecarError, UsageError
 from sidecar.hub.client import Client
 from sidecar.hub.registry import Registry
 from sidecar.hub.sessions import Session
-from sidecar.sync.difference import Difference
-from sidecar.sync.ignore import Rules
-from sidecar.sync.pulls import Pulls
-from sidecar.sync.resolve import Resolver
-from sidecar.sync.skipped import skipped
-from sidecar.sync.undo import Undo
-from sidecar.sync.why import why
+from sidecar.sync.decisions.difference import Difference
+from sidecar.sync.decisions.resolve import Resolver
+from sidecar.sync.decisions.undo import Undo
+from sidecar.sync.decisions.why import why
+from sidecar.sync.rules.ignore import Rules
+from sidecar.sync.rules.pulls import Pulls
+from sidecar.sync.rules.skipped import skipped
 
 _MAGIC = frozenset("*?[")
 

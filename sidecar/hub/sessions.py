@@ -30,11 +30,11 @@ from sidecar.hub.comeback import Comeback
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync.barrier import Barrier
 from sidecar.sync.engine import SyncEngine
 from sidecar.sync.guest import Guest
-from sidecar.sync.meeting import NOTHING_SAID, Terms
-from sidecar.sync.stored import Stored
+from sidecar.sync.pushing.barrier import Barrier
+from sidecar.sync.steps.meeting import NOTHING_SAID, Terms
+from sidecar.sync.trees.stored import Stored
 
 log = logging.getLogger(__name__)
 

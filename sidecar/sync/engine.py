@@ -1,9 +1,9 @@
 """The engine: one project and one host, brought together and kept together.
 
-Everything that happens is the same step (step.py): *these paths may differ; look at both sides,
-reconcile, act*. A save names one path, a branch switch hundreds, a reconnect all that a scan and a
-sweep found. Steps are taken one at a time (`_step`); what they send is answered while the next one
-goes on (push.py), and only an answer changes base.
+Everything that happens is the same step (steps/step.py): *these paths may differ; look at both
+sides, reconcile, act*. A save names one path, a branch switch hundreds, a reconnect all that a scan
+and a sweep found. Steps are taken one at a time (`_step`); what they send is answered while the
+next one goes on (pushing/push.py), and only an answer changes base.
 
 It is a long module, and one noun: what calls for a step, and what may come in between (an answer, a
 refusal, the end of the connection), can only be read together.
@@ -29,38 +29,40 @@ from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.questions import Choice, Person
 from sidecar.remote.connection import AgentConnection
 from sidecar.ssh.deadline import within
-from sidecar.sync import guards, local_files, reach
-from sidecar.sync.allowance import Allowance
-from sidecar.sync.barrier import Barrier, raise_barrier, refuse_to_run_other_code
-from sidecar.sync.base import Agreed
-from sidecar.sync.bond import Bond, folder_at
-from sidecar.sync.change import Change
-from sidecar.sync.explore import Explorer
-from sidecar.sync.fetching import Fetching
-from sidecar.sync.first_contact import NOT_NOW, Prefer
-from sidecar.sync.here import Here, differing
-from sidecar.sync.ignore import Rules
-from sidecar.sync.landing import LocalLanding
-from sidecar.sync.local_files import Source
-from sidecar.sync.lookout import Lookout
-from sidecar.sync.meeting import NOTHING_SAID, Meeting, Terms
-from sidecar.sync.notes import WHOLE, Notes, unsent
-from sidecar.sync.pull import Puller
-from sidecar.sync.pulls import Pulls
-from sidecar.sync.push import Pusher
-from sidecar.sync.reach import Reach
-from sidecar.sync.removals import Removals
-from sidecar.sync.revision import Delta
-from sidecar.sync.scan import Scan
-from sidecar.sync.signature import FileSignature
-from sidecar.sync.signatures import SignatureStore
-from sidecar.sync.step import Project, Step, disconnected
-from sidecar.sync.stored import Stored
-from sidecar.sync.taking import Taking, Wish
-from sidecar.sync.there import Found, There
-from sidecar.sync.trash import LocalTrash
-from sidecar.sync.upload import CANCELLED, Transfer
-from sidecar.sync.watch import Watcher
+from sidecar.sync.delta.revision import Delta
+from sidecar.sync.delta.signature import FileSignature
+from sidecar.sync.delta.signatures import SignatureStore
+from sidecar.sync.disk import local_files
+from sidecar.sync.disk.landing import LocalLanding
+from sidecar.sync.disk.local_files import Source
+from sidecar.sync.disk.trash import LocalTrash
+from sidecar.sync.guarding import guards
+from sidecar.sync.guarding.allowance import Allowance
+from sidecar.sync.guarding.first_contact import NOT_NOW, Prefer
+from sidecar.sync.guarding.notes import WHOLE, Notes, unsent
+from sidecar.sync.guarding.removals import Removals
+from sidecar.sync.pulling.fetching import Fetching
+from sidecar.sync.pulling.pull import Puller
+from sidecar.sync.pulling.taking import Taking, Wish
+from sidecar.sync.pushing.barrier import Barrier, raise_barrier, refuse_to_run_other_code
+from sidecar.sync.pushing.change import Change
+from sidecar.sync.pushing.push import Pusher
+from sidecar.sync.pushing.upload import CANCELLED, Transfer
+from sidecar.sync.rules.ignore import Rules
+from sidecar.sync.rules.pulls import Pulls
+from sidecar.sync.steps import reach
+from sidecar.sync.steps.meeting import NOTHING_SAID, Meeting, Terms
+from sidecar.sync.steps.reach import Reach
+from sidecar.sync.steps.step import Project, Step, disconnected
+from sidecar.sync.trees.base import Agreed
+from sidecar.sync.trees.bond import Bond, folder_at
+from sidecar.sync.trees.here import Here, differing
+from sidecar.sync.trees.scan import Scan
+from sidecar.sync.trees.stored import Stored
+from sidecar.sync.trees.there import Found, There
+from sidecar.sync.watching.explore import Explorer
+from sidecar.sync.watching.lookout import Lookout
+from sidecar.sync.watching.watch import Watcher
 
 log = logging.getLogger(__name__)
 

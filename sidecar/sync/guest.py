@@ -11,8 +11,8 @@ import asyncio
 
 from sidecar.errors import RunError, SyncError
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync.barrier import NAMED, Barrier
 from sidecar.sync.engine import PATIENCE, SyncEngine
+from sidecar.sync.pushing.barrier import NAMED, Barrier
 
 STALE = 0.5
 """Seconds between two looks at what differs, and"""

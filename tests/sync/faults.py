@@ -17,7 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from sidecar.errors import Disconnected
-from sidecar.sync import content, local_files
+from sidecar.sync.delta import content
+from sidecar.sync.disk import local_files
 from tests.remote.local_transport import LocalProcess, LocalTransport
 
 

@@ -16,8 +16,8 @@ from sidecar.core import frames, identity, messages
 from sidecar.questions import Choice, Nobody, Secret
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
-from sidecar.sync.meeting import Terms
-from sidecar.sync.stored import Stored
+from sidecar.sync.steps.meeting import Terms
+from sidecar.sync.trees.stored import Stored
 from tests.remote.local_transport import LocalTransport
 
 DEADLINE = 60.0

@@ -21,11 +21,11 @@ async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
 @pytest.mark.parametrize(
     "wait",
     [
-        "sidecar.sync.here.Here.read",
-        "sidecar.sync.there.There.nodes",
-        "sidecar.sync.push.Pusher.directory",
-        "sidecar.sync.push.Pusher.put",
-        "sidecar.sync.there.There.tell",
+        "sidecar.sync.trees.here.Here.read",
+        "sidecar.sync.trees.there.There.nodes",
+        "sidecar.sync.pushing.push.Pusher.directory",
+        "sidecar.sync.pushing.push.Pusher.put",
+        "sidecar.sync.trees.there.There.tell",
     ],
 )
 async def test_a_step_whose_connection_goes_says_so_and_the_next_one_brings_all(

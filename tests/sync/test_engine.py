@@ -18,10 +18,12 @@ import pytest
 from sidecar.core.delta import content_digest
 from sidecar.core.identity import digest as identity_digest
 from sidecar.errors import RunError, SyncError
-from sidecar.sync import first_contact, local_files, upload
-from sidecar.sync.base import Base
+from sidecar.sync.disk import local_files
 from sidecar.sync.engine import PATIENCE
-from sidecar.sync.there import There
+from sidecar.sync.guarding import first_contact
+from sidecar.sync.pushing import upload
+from sidecar.sync.trees.base import Base
+from sidecar.sync.trees.there import There
 from tests.sync.sides import DEADLINE, Answering, Sides
 
 

@@ -31,9 +31,10 @@ import pytest
 
 from sidecar.core import tree
 from sidecar.errors import SidecarError
-from sidecar.sync import first_contact, step
-from sidecar.sync.resolve import Resolver
-from sidecar.sync.undo import Undo
+from sidecar.sync.decisions.resolve import Resolver
+from sidecar.sync.decisions.undo import Undo
+from sidecar.sync.guarding import first_contact
+from sidecar.sync.steps import step
 from tests.sync.faults import Fuse, Readings, clock_here, fill_disk
 from tests.sync.sides import DEADLINE, Sides
 

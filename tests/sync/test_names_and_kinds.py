@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.sync.sides import Sides
-from tests.sync.test_scan import without_privileges
+from tests.sync.trees.test_scan import without_privileges
 from tests.whole.waiting import soon
 
 NAMES = (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.agent import inotify
-from sidecar.sync import inotify_tree
 from sidecar.sync.engine import SyncEngine
+from sidecar.sync.watching import inotify_tree
 from tests.servers.programs import need_program
 from tests.sync.sides import Sides
 from tests.whole.waiting import soon

@@ -1,0 +1,1 @@
+"""What people ask and decide of single paths: why, diff, resolve, undo."""

@@ -1,0 +1,1 @@
+"""Contents, and what differs between two of them: signatures, matches, and what of them is sent."""

@@ -1,0 +1,1 @@
+"""What comes here: fetched beside all else, landed between two steps."""

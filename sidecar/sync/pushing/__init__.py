@@ -1,0 +1,1 @@
+"""Changes on their way there, and what a run must find of them."""

@@ -1,0 +1,57 @@
+"""The barrier: what a run must find on the remote, so that it runs what was saved here.
+
+Two digests. The *content digest* says which code this is, and goes into the job's record. The
+*identity digest* is over what the agent itself reported of each path; with a sweep there, it
+proves that what stands on the disk is what was agreed on (agent/managed.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sidecar import api
+from sidecar.core import tree
+from sidecar.core.overlay import Overlay
+from sidecar.errors import RunError
+from sidecar.sync.pushing.push import Pusher
+from sidecar.sync.trees.base import Base
+
+NAMED = 5
+"""Paths that a refusal names."""
+
+
+class Barrier(NamedTuple):
+    """For messages.Run: hold until all changes up to `after` are made; `digest`: the identity
+    digest, "" while answers are on their way; `tree`: the content digest; `force`: whatever
+    differs."""
+
+    after: int
+    digest: str
+    tree: str
+    force: bool
+
+
+def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool) -> Barrier:
+    """The barrier behind everything that was sent so far.
+
+    While changes are on their way their identities are not known here. The agent then goes by its
+    own managed set, which only our messages change, and by its sweep.
+    """
+    digest = "" if pusher.waiting else base.remote_digest()
+    on_their_way = {path: change.node for path, change in pusher.latest.items()}
+    return Barrier(pusher.seq, digest, tree.digest(Overlay(base.nodes(), on_their_way)), as_is)
+
+
+def refuse_to_run_other_code(unsent: Sequence[api.PathNote], host: str) -> None:
+    """Raises RunError where something that was changed here cannot be there."""
+    if not unsent:
+        return
+    more = f" and {len(unsent) - NAMED} more" if len(unsent) > NAMED else ""
+    one = len(unsent) == 1
+    raise RunError(
+        f"{len(unsent)} of your changes {'is' if one else 'are'} not on {host}",
+        "; ".join(f"{note.path}: {note.text}" for note in unsent[:NAMED]) + more,
+        "settle them (`sidecar conflicts` lists them), or run what is there with --as-is",
+        code="differs",
+    )

@@ -1,0 +1,1 @@
+"""Which paths are synced, and which come from the remote: rules of files and settings."""

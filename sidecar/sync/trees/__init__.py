@@ -1,0 +1,1 @@
+"""The three trees: base, what is here, and what is there."""
