@@ -49,7 +49,6 @@ format: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python -m bench
-	$(BIN)/python -m bench sync
 
 docs: $(TOOLS)
 	$(BIN)/python -m protocol.generate

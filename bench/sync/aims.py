@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
+from bench.results import NOT_TOLD, OURS, Report
 from bench.sync import busy, edits, idle, whole
-from bench.sync.results import NOT_TOLD, OURS, Report
-from bench.sync.table import amount, size
+from bench.verdict import Verdict
 
 ONE_WAY = {"lan": 0.0, "20 ms": 10.0, "80 ms": 40.0}
 """Milliseconds, by link."""
@@ -19,36 +18,9 @@ DELAYED = ("20 ms", "80 ms")
 RSYNCS = ("rsync", "rsync -z")
 
 
-class Verdict(NamedTuple):
-    """`measured` should be at most `limit`, both in `unit`."""
-
-    aim: str
-    link: str
-    measured: float
-    limit: float
-    unit: str
-
-    @property
-    def met(self) -> bool:
-        return self.measured <= self.limit
-
-
 def verdicts(report: Report) -> list[Verdict]:
     """Those for which everything was measured."""
     return [one for link in report.links() for one in _on(report, link)]
-
-
-def text(report: Report) -> str:
-    lines = []
-    for one in sorted(verdicts(report), key=lambda one: one.aim):
-        mark = "met   " if one.met else "MISSED"
-        measured, limit = (_shown(value, one.unit) for value in (one.measured, one.limit))
-        lines.append(f"{mark}  {one.link:>8}  {measured:>10} of {limit:>10}  {one.aim}")
-    return "\n".join(lines)
-
-
-def _shown(value: float, unit: str) -> str:
-    return size(round(value)) if unit == "bytes" else amount(value, unit)
 
 
 def _on(report: Report, link: str) -> Iterator[Verdict]:

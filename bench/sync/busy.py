@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from bench.results import OURS, Result
 from bench.sync import trees
 from bench.sync.ours import Sidecar
 from bench.sync.peers import Copy
-from bench.sync.results import OURS, Result
 from bench.sync.scene import Scene, arrival, looks, seeded
 
 IDLE = "save, idle line"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.results import Result
 from bench.sync import trees
 from bench.sync.peers import Copy
-from bench.sync.results import Result
 from bench.sync.scene import Scene, Taker, arrival, looks, seeded, takers
 from bench.sync.wire import Traffic
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from bench.sync import processes, trees
-from bench.sync.results import OURS, Result
+from bench import processes
+from bench.results import OURS, Result
+from bench.sync import trees
 from bench.sync.scene import Scene
 
 HUB_CPU, AGENT_CPU = "idle, hub's CPU", "idle, agent's CPU"

@@ -6,8 +6,8 @@ import contextlib
 import time
 
 from bench.remote import Remote
+from bench.results import NOT_TOLD, OURS
 from bench.sync.peers import Copy, Peer
-from bench.sync.results import NOT_TOLD, OURS
 from sidecar.demo.editor import Editor
 from sidecar.errors import SidecarError
 

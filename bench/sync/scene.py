@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.line import Line
+from bench import processes
+from bench.links import Link, Terms
 from bench.remote import Remote, remote
-from bench.sync import processes, trees
+from bench.results import Result
+from bench.sync import trees
 from bench.sync.ours import NotTold, Sidecar
 from bench.sync.peers import Copy, Peer, Rsync, Sftp, Tar, Unison, missing
-from bench.sync.results import Result
 from bench.sync.wire import Traffic, Wire
 
 POLL = 0.0002
@@ -25,25 +26,8 @@ PATIENCE = 180.0
 """Seconds for anything to arrive; the whole 256 MB take 45 at 50 Mbit/s."""
 
 
-class Link(NamedTuple):
-    """Its name, and the line: one-way delay in ms, rate in Mbit/s; no delay is a bare veth pair,
-    and None the machine's own loopback, where nothing else can be made."""
-
-    name: str
-    line: Line | None
-
-
 OPTIONAL = ("unison", "sftp", "tar")
 """Programs that take part where they are installed; rsync must be."""
-
-
-class Terms(NamedTuple):
-    """How much is measured. `rounds`: that count. `quick`: short windows, nothing that takes a
-    minute. `without`: some of OPTIONAL that take no part."""
-
-    rounds: int
-    quick: bool = False
-    without: frozenset[str] = frozenset()
 
 
 class Scene:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.sync import processes, trees
+from bench import processes
+from bench.results import Result
+from bench.sync import trees
 from bench.sync.peers import Copy, Peer
-from bench.sync.results import Result
 from bench.sync.scene import Scene
 from bench.sync.wire import Traffic
 

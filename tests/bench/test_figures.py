@@ -1,4 +1,4 @@
-"""The parts of bench/sync that measure nothing: figures, tables, chart, aims, pages."""
+"""The parts of bench that measure nothing: figures, tables, chart, aims, pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from bench.sync import aims, chart, edits, idle, publish, table, whole
-from bench.sync.results import NOT_TOLD, Report, Result, from_json, percentile, to_json
+from bench import chart, publish, table, verdict
+from bench.__main__ import SUITES
+from bench.results import NOT_TOLD, Report, Result, from_json, percentile, to_json
+from bench.run import aims as run_aims
+from bench.run import busy, echo, start
+from bench.suite import Suite
+from bench.sync import aims, edits, idle, whole
+from bench.sync.suite import SUITE
 
 
 def result(
@@ -104,7 +110,31 @@ def test_aims_are_held_against_what_was_measured_in_the_same_run() -> None:
     assert tenth.met
     assert found["branch switch: against rsync -z", "80 ms"].limit == pytest.approx(310)
     assert not found[idle.HUB_MEMORY, "lan"].met
-    assert "MISSED" in aims.text(REPORT)
+    assert "MISSED" in verdict.text(aims.verdicts(REPORT))
+
+
+def test_a_run_may_take_what_the_interpreter_takes_and_a_share_for_each_file() -> None:
+    large, key = start.workload(start.LARGE), busy.PRINTING.format(busy.KEY)
+    report = REPORT._replace(
+        results=[
+            result(large, "20 ms", "sidecar", [81]),
+            result(large, "20 ms", "sidecar run", [115]),
+            result(large, "20 ms", start.COMMAND, [35]),
+            result(large, "20 ms", start.INTERPRETER, [10]),
+            result(echo.ECHO, "20 ms", "sidecar", [24.9]),
+            result(busy.IDLE.format(busy.KEY), "20 ms", "sidecar run", [22]),
+            result(key, "20 ms", "sidecar run", [60, 64]),
+        ]
+    )
+    found = {one.aim: one for one in run_aims.verdicts(report)}
+    ours, shell, typed, beside = (
+        next(one for aim, one in found.items() if aim.startswith(begin))
+        for begin in (f"{large}, sidecar:", f"{large}, sidecar run:", "a key's echo", "a key while")
+    )
+    assert (ours.limit, ours.met) == (80, False)
+    assert (shell.limit, shell.met) == (115, True)
+    assert (typed.limit, typed.met) == (25, True)
+    assert (beside.limit, beside.met) == (63, False)
 
 
 def test_the_chart_is_svg_with_a_bar_for_every_time_of_a_shared_workload() -> None:
@@ -126,13 +156,18 @@ def test_the_chart_of_nothing_is_a_document_all_the_same() -> None:
     assert ElementTree.fromstring(chart.svg(empty)).tag.endswith("svg")
 
 
-def test_the_pages_show_the_figures_that_were_published() -> None:
-    report = publish.published()
-    assert publish.part(publish.README.read_text(encoding="utf-8")) == publish.short(report)
-    assert publish.part(publish.ALL.read_text(encoding="utf-8")) == publish.full(report)
-    assert publish.CHART.read_text(encoding="utf-8") == chart.svg(report)
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_the_pages_show_the_figures_that_were_published(suite: Suite) -> None:
+    pages = suite.pages
+    if not pages.figures.exists():  # nothing of that suite was published yet
+        pages.part(publish.ALL.read_text(encoding="utf-8"))
+        return
+    report = pages.published()
+    assert pages.part(publish.README.read_text(encoding="utf-8")) == pages.short(report)
+    assert pages.part(publish.ALL.read_text(encoding="utf-8")) == pages.full(report)
+    assert pages.drawing.read_text(encoding="utf-8") == chart.svg(report)
 
 
 def test_a_page_without_a_place_for_figures_is_said() -> None:
     with pytest.raises(ValueError, match="lacks"):
-        publish.part("# A page")
+        SUITE.pages.part("# A page")

@@ -45,10 +45,31 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """As `ps` says it; pages shared with others are counted whole."""
-    for line in (PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
+    return _memory(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """The most that `resident_mb` would have said since its start, or `forget_peak`; 0 where it
+    has ended."""
+    return _memory(pid, "VmHWM")
+
+
+def forget_peak(pid: int) -> None:
+    (PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def _memory(pid: int, field: str) -> float:
+    with contextlib.suppress(OSError):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def named(word: str) -> list[int]:
+    """Those with that word on their command line."""
+    numbers = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+    return [pid for pid in numbers if word in command(pid).split()]
 
 
 def end(pid: int) -> None:

@@ -16,6 +16,9 @@ OURS = "sidecar"
 NOT_TOLD = "sidecar, not told"
 """Where the change was found by our own watcher, no editor told of it."""
 
+RATE = "MB/s"
+"""The one unit of which more is better."""
+
 LINKS = ("lan", "20 ms", "80 ms")
 """In the order in which they are shown; round trips."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.sync.results import OURS, Report, Result
+from bench.results import OURS, RATE, Report, Result
 
 
 def text(report: Report) -> str:
@@ -34,15 +34,16 @@ def _cell(one: Result | None) -> str:
 def markdown(report: Report) -> str:
     """All that was timed for more than one: medians, and the bytes on the last link."""
     links = report.links()
-    head = ["", *links, f"on the wire, {links[-1]}"]
+    counted = any(one.bytes >= 0 for one in report.results)
+    head = ["", *links, *([f"on the wire, {links[-1]}"] if counted else [])]
     lines = [_row(head), _row(["---"] * len(head))]
     for workload in _compared(report):
-        lines.append(_row([f"**{workload}**"] + [""] * (len(links) + 1)))
+        lines.append(_row([f"**{workload}**"] + [""] * (len(head) - 1)))
         for peer in report.peers(workload):
             found = [report.find(workload, link, peer) for link in links]
             wire = found[-1]
             moved = size(wire.bytes) if wire and wire.bytes >= 0 else ""
-            lines.append(_row([peer, *map(_median, found), moved]))
+            lines.append(_row([peer, *map(_median, found), moved][: len(head)]))
     return "\n".join(lines)
 
 
@@ -59,7 +60,8 @@ def beside_the_best(report: Report) -> str:
                 for peer in report.peers(workload)
                 if not peer.startswith(OURS) and (one := report.find(workload, link, peer))
             ]
-            best = min(others, key=lambda one: one.median, default=None)
+            better = max if ours and ours.unit == RATE else min
+            best = better(others, key=lambda one: one.median, default=None)
             other = f" ({best.peer} {_median(best)})" if best else ""
             cells.append(f"**{_median(ours)}**{other}" if ours else "")
         lines.append(_row([workload, *cells]))

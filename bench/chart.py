@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from bench.sync.results import NOT_TOLD, OURS, Report, Result
-from bench.sync.table import amount
+from bench.results import NOT_TOLD, OURS, Report, Result
+from bench.table import amount
 
 PANEL, LABELS, GAP, MARGIN = 268, 178, 14, 16
 """Widths: of a link's column, of the names in front, between columns, around it all."""
