@@ -196,11 +196,16 @@ class Session:
             self.link_changed()
             return agent
 
-    async def barrier(self, *, as_is: bool) -> Barrier:
-        """What a run must find there; when `ready`. Raises as SyncEngine.barrier."""
+    async def barrier(self, *, as_is: bool, job: str = "") -> Barrier:
+        """What a run must find there; when `ready`. As SyncEngine.barrier."""
         if self.guest is not None:
-            return await self.guest.barrier(as_is=as_is)
-        return await self.engine.barrier(as_is=as_is)
+            return await self.guest.barrier(as_is=as_is, job=job)
+        return await self.engine.barrier(as_is=as_is, job=job)
+
+    def changed_since(self, jobs: Iterable[str]) -> dict[str, list[str]]:
+        """As SyncEngine.changed_since, whether or not there is a connection."""
+        engine = self.guest.engine if self.guest is not None else self.engine
+        return engine.changed_since(jobs)
 
     async def _brought_together(
         self, terms: Terms, *, unasked: bool = False

@@ -90,6 +90,9 @@ SEND = "Send them"
 REMOVE = "Remove them there (to the trash)"
 """Answers to what waits for a word."""
 
+TURN = 0.004
+"""Seconds that a long computation keeps everything else waiting."""
+
 TELL_EVERY = 0.2
 """Seconds between two tellings of how far an upload is."""
 
@@ -884,8 +887,12 @@ class SyncEngine:
         pusher, _ = self._connected()
         await pusher.settled()
 
-    async def barrier(self, *, as_is: bool = False) -> Barrier:
+    async def barrier(self, *, as_is: bool = False, job: str = "") -> Barrier:
         """Sends every change that was made before this call, and says what a run must find there.
+
+        Args:
+            as_is: it runs on what is there, whatever that is.
+            job: what runs, by which `changed_since` knows this moment.
 
         The answers are not waited for: the run is sent straight behind the changes, and the agent
         holds it until they are made (messages.Run).
@@ -903,7 +910,21 @@ class SyncEngine:
             await there.tell()  # the run must find the list that its digest is of
             if not as_is:
                 refuse_to_run_other_code(unsent(self.notes), self.host)
-            return raise_barrier(pusher, self._base, as_is=as_is)
+            await self._digest_in_turns()
+            return raise_barrier(pusher, self._base, as_is=as_is, job=job)
+
+    async def _digest_in_turns(self) -> None:
+        """The first content digest of a large tree takes longer than others can wait."""
+        turn = time.monotonic() + TURN
+        for _ in self._base.content.prepare():
+            if time.monotonic() > turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + TURN
+
+    def changed_since(self, jobs: Iterable[str]) -> dict[str, list[str]]:
+        """By job, what both sides agree on by now that was something else at its start."""
+        history = self._base.history
+        return history.since(jobs, self._base.nodes()) if history is not None else {}
 
     def relative(self, absolute: str) -> str:
         """A path in the project, or "" where it is not in it."""

@@ -51,7 +51,7 @@ class Guest:
             )
         return opened.path
 
-    async def barrier(self, *, as_is: bool) -> Barrier:
+    async def barrier(self, *, as_is: bool, job: str = "") -> Barrier:
         """As SyncEngine.barrier, for a run on this machine. The answers are waited for, since they
         go to the other one.
 
@@ -59,12 +59,12 @@ class Guest:
             RunError: the files are not the same here, or a change cannot be sent.
             Disconnected: one of the connections is gone.
         """
-        barrier = await self.engine.barrier(as_is=as_is)
+        barrier = await self.engine.barrier(as_is=as_is, job=job)
         for _ in range(PATIENCE):
             if barrier.digest:
                 break
             await self.engine.answered()
-            barrier = await self.engine.barrier(as_is=as_is)
+            barrier = await self.engine.barrier(as_is=as_is, job=job)
         await self._there.manage()
         for _ in range(LOOKS):
             if as_is or not self._there.differing:

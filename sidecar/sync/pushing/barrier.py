@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sidecar import api
-from sidecar.core import tree
-from sidecar.core.overlay import Overlay
 from sidecar.errors import RunError
 from sidecar.sync.pushing.push import Pusher
 from sidecar.sync.trees.base import Base
@@ -32,15 +30,17 @@ class Barrier(NamedTuple):
     force: bool
 
 
-def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool) -> Barrier:
-    """The barrier behind everything that was sent so far.
+def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool, job: str = "") -> Barrier:
+    """The barrier behind everything that was sent so far, for that job.
 
     While changes are on their way their identities are not known here. The agent then goes by its
     own managed set, which only our messages change, and by its sweep.
     """
     digest = "" if pusher.waiting else base.remote_digest()
     on_their_way = {path: change.node for path, change in pusher.latest.items()}
-    return Barrier(pusher.seq, digest, tree.digest(Overlay(base.nodes(), on_their_way)), as_is)
+    if job and base.history is not None:
+        base.history.begins(job, on_their_way)
+    return Barrier(pusher.seq, digest, base.content.hexdigest(on_their_way), as_is)
 
 
 def refuse_to_run_other_code(unsent: Sequence[api.PathNote], host: str) -> None:

@@ -32,6 +32,8 @@ from sidecar.core.identity import Entry, Identity, entry_number, hex_of, short
 from sidecar.core.tree import Node
 from sidecar.sync.trees import agreed as packing
 from sidecar.sync.trees.agreed import REMOTE, Agreed, AgreedTree, Nodes
+from sidecar.sync.trees.history import History
+from sidecar.sync.trees.managed_digest import ManagedDigest
 from sidecar.sync.trees.snapshot import Damaged, read_folder, write_folder
 
 __all__ = ["Agreed", "Base"]
@@ -66,6 +68,10 @@ class Base:
         self._intents: dict[str, set[str]] = {}
         self._theirs: set[str] = set()
         self._total: int | None = None
+        self.content = ManagedDigest(self._entries, self.is_theirs)
+        """Which code the managed set is."""
+        self.history: History | None = None
+        """Told of what is agreed on anew, where there is one."""
         self._history = 0
         self._anew: _Anew | None = None
         self.marker = self.folder = ""
@@ -156,6 +162,7 @@ class Base:
         """What a batch of answers brought, in one write."""
         records = []
         for path, agreed in entries:
+            self._tell(path, agreed.node)
             self._enter(path, agreed)
             records.append(["agree", path, agreed.node, agreed.local, agreed.remote])
         self._append(records)
@@ -172,6 +179,7 @@ class Base:
     def drop_many(self, paths: Iterable[str]) -> None:
         records = []
         for path in paths:
+            self._tell(path, None)
             self._enter(path, None)
             records.append(["drop", path])
         self._append(records)
@@ -202,22 +210,34 @@ class Base:
         fresh = self._written_anew()
         self._file.close()
         self._file = fresh
+        if self.history is not None:
+            self.history.clear()
 
     def close(self) -> None:
         """From here on writing raises ValueError, as it does with any closed file."""
         self._give_up_anew()
+        if self.history is not None:
+            self.history.close()
         self._file.close()
 
     def _forget_all(self) -> None:
         self._entries.clear()
         self._intents.clear()
         self._theirs.clear()
+        self.content.clear()
         self._total = 0
+
+    def _tell(self, path: str, now: Node | None) -> None:
+        """The history, before the change."""
+        if self.history is not None and self.history.marked and path not in self._theirs:
+            packed = self._entries.packed(path)
+            self.history.changes(path, None if packed is None else packing.node_of(packed), now)
 
     def _enter(self, path: str, agreed: Agreed | None) -> None:
         """The entry and the digest of all, together; the intents are settled by it."""
         packed = None if agreed is None else packing.pack(agreed)
         before = self._entries.put(path, packed)
+        self.content.changed(path)
         if self._total is not None and path not in self._theirs:
             self._total -= _number(path, before) - _number(path, packed)
         if agreed is None:
@@ -226,6 +246,7 @@ class Base:
 
     def _set_theirs(self, path: str, theirs: bool) -> None:
         number = _number(path, self._entries.packed(path))
+        self.content.changed(path)
         if theirs and path not in self._theirs:
             self._theirs.add(path)
             self._total = None if self._total is None else self._total - number

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sidecar.config import model
 from sidecar.sync.rules.ignore import Rules
 from sidecar.sync.trees.base import Base
+from sidecar.sync.trees.history import History
 
 
 class Stored(NamedTuple):
@@ -28,8 +29,11 @@ class Stored(NamedTuple):
             root: the project's folder here, its real path.
             folder: exists, 0700, held by one process.
         """
-        # Base comes last: nobody closes what a maker that failed had opened.
-        return cls(folder, Rules.load(root, settings.ignore, settings.include), Base(folder / BASE))
+        history = History(folder / "history")
+        rules = Rules.load(root, settings.ignore, settings.include)
+        base = Base(folder / BASE)  # last: nobody closes what a maker that failed had opened
+        base.history = history
+        return cls(folder, rules, base)
 
 
 BASE = "base.journal"

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core import tree
 from sidecar.core.identity import Identity
 from sidecar.core.identity import digest as identity_digest
 from sidecar.core.tree import FOLDER, Node
@@ -325,7 +326,10 @@ def test_a_group_is_written_at_once_and_read_like_single_records(tmp_path: Path)
 
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from("abc"), st.none() | st.integers(min_value=0, max_value=3))
+        st.tuples(
+            st.sampled_from(["a", "b", "d/c", "d/e"]),
+            st.none() | st.integers(min_value=0, max_value=3),
+        )
     ),
     asked=st.integers(min_value=0, max_value=5),
 )
@@ -334,15 +338,25 @@ def test_the_digest_follows_every_change(
 ) -> None:
     base = Base(tmp_path_factory.mktemp("digest") / "journal")
     for number, (path, inode) in enumerate(steps):
-        if number == asked:
-            base.remote_digest()  # from here on it is kept
+        if number == asked:  # from here on they are kept
+            base.remote_digest()
+            base.content.hexdigest({})
         if inode is None:
             base.drop(path)
         else:
-            base.agree(path, AGREED._replace(remote=THERE._replace(inode=inode)))
+            node = tree.file(f"{inode:02x}")
+            base.agree(path, AGREED._replace(node=node, remote=THERE._replace(inode=inode)))
+            base.leave(path, inode == 3)
+    managed = {path: node for path, node in base.nodes().items() if not base.is_theirs(path)}
     assert base.remote_digest() == identity_digest(base.remote_entries())
+    assert base.content.hexdigest({}) == tree.digest(managed)
+    coming = {"a": tree.file("aa"), "d/e": tree.file("ff"), "b": None}
+    coming = {path: node for path, node in coming.items() if not base.is_theirs(path)}
+    then = {path: node for path, node in {**managed, **coming}.items() if node is not None}
+    assert base.content.hexdigest(coming) == tree.digest(then)
     base.reset("other", "folder")
     assert base.remote_digest() == identity_digest([])
+    assert base.content.hexdigest({}) == tree.digest({})
     base.close()
 
 
