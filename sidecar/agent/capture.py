@@ -1,8 +1,9 @@
 """A job's output on its way into the log.
 
-What was read waits here only for the rest of a character, or for the disk. When the disk takes
-nothing, nothing is read any more, so that the job waits as for a slow reader, and the write is
-tried again every RETRY seconds. Nothing is lost.
+What was read waits here only for the rest of a character, or for the log. When that takes nothing
+(the disk is full, or an attached reader must have something first), nothing is read any more, so
+that the job waits as for a slow reader, and the write is tried again every RETRY seconds, and
+when the readers have come further. Nothing is lost.
 """
 
 import os
@@ -29,6 +30,7 @@ class Capture:
         self._selector, self._log, self._on_growth = selector, log, on_growth
         self._outputs: Dict[int, _Output] = {}
         self._retry_at: Optional[float] = None
+        self._held = False
 
     def add(self, descriptor: int, number: int) -> None:
         """Takes over an output of the job, to be kept as that stream; -1 is none."""
@@ -56,7 +58,20 @@ class Capture:
         if self._retry_at is not None and now >= self._retry_at:
             self._resume()
 
+    def hold(self, wanted: bool) -> None:
+        """Nothing is read while `wanted`, so that the job waits."""
+        if wanted != self._held:
+            self._held = wanted
+            for output in self._outputs.values():
+                self._listen_to(output, not output.over and self._retry_at is None)
+
+    def retry(self) -> None:
+        """The log may take now what it did not take before."""
+        if self._retry_at is not None:
+            self._resume()
+
     def _listen_to(self, output: "_Output", wanted: bool) -> None:
+        wanted = wanted and not self._held
         registered = output.descriptor in self._selector.get_map()
         if wanted and not registered:
             self._selector.register(

@@ -12,6 +12,8 @@ What is said are frames (core/frames.py) with a JSON list as header. To the supe
     ["signal", tag, name]               answered by ["signalled", tag, problem]
     ["watch", offset]                   answered once, by ["grew", size] when the log is longer
                                         than `offset`, or by ["ended"] when the job has ended
+    ["reads", offset]                   somebody there has the output before `offset`, and wants
+                                        the rest: none of it may be dropped; -1: nobody does
 
 The supervisor speaks first: ["hello", VERSION, job, taken], `taken` being how much of stdin it
 has. A word that one end does not know is ignored, so that either may be the newer one.

@@ -30,6 +30,7 @@ MODULES = (
     "sidecar.agent.machine",
     "sidecar.agent.records",
     "sidecar.agent.joblog",
+    "sidecar.agent.readers",
     "sidecar.agent.control",
     "sidecar.agent.process",
     "sidecar.agent.capture",

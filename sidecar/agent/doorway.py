@@ -32,6 +32,7 @@ class Doorway:
     Args:
         name: the socket's, which is short whatever the job is called.
         on_visitor: somebody came in.
+        on_leave: somebody has gone.
         on_word: somebody said something; TypeError, ValueError, IndexError from it: with values
             that make no sense, so that nothing further is heard from there.
     Raises:
@@ -44,9 +45,10 @@ class Doorway:
         name: str,
         on_visitor: Callable[[Visitor], None],
         on_word: Callable[[Visitor, control.Word], None],
+        on_leave: Callable[[Visitor], None],
     ) -> None:
         self._selector, self._name = selector, name
-        self._on_visitor, self._on_word = on_visitor, on_word
+        self._on_visitor, self._on_word, self._on_leave = on_visitor, on_word, on_leave
         self._visitors: Dict[socket.socket, Visitor] = {}
         self.path = self._bind()
 
@@ -82,6 +84,7 @@ class Doorway:
         if self._visitors.pop(visitor.socket, None) is not None:
             self._selector.unregister(visitor.socket)
             visitor.socket.close()
+            self._on_leave(visitor)
 
     def close(self) -> None:
         for visitor in self.visitors:

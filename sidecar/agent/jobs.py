@@ -49,7 +49,7 @@ class Jobs:
         files: gives the barrier and the roots' folders (agent/roots.py).
     """
 
-    TYPES = (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs)
+    TYPES = (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs)
 
     def __init__(self, send: Send, state: str, files: Any) -> None:
         self._send, self._state, self._files = send, state, files
@@ -58,6 +58,8 @@ class Jobs:
         self._tails: Dict[str, tail.Tail] = {}
         self._attachments: Dict[str, attachment.Attachment] = {}
         self._signals: Dict[int, attachment.Attachment] = {}
+        self._holds: Dict[str, int] = {}
+        """Of jobs whose output somebody wants: the offset before which they have all."""
 
     def handle(self, message: Any) -> None:
         try:
@@ -68,7 +70,10 @@ class Jobs:
                 self._send(m.Done(message.id))
             elif isinstance(message, m.Untail):
                 self._untail(message.job)
-                self._let_go(message.job)
+                if message.job not in self._holds:
+                    self._let_go(message.job)
+            elif isinstance(message, m.Hold):
+                self._hold(message.job, message.offset)
             elif isinstance(message, m.Input):
                 self._say(message.job, "input", message.offset, message.eof, body=message.body)
             elif isinstance(message, m.Resize):
@@ -173,6 +178,7 @@ class Jobs:
             rows=run.rows,
             columns=run.columns,
             notes=run.record,
+            log_max=run.log_max or joblog.LOG_MAX,
         )
 
     def _working_directory(self, run: m.Run) -> str:
@@ -220,7 +226,20 @@ class Jobs:
                 self._attach(job, folder)
             elif known.taken is not None:
                 self._tell(m.Taken(job, known.taken))
+            if offset >= 0:
+                self._hold(job, min(offset, self._holds.get(job, offset)))
             one.start()
+
+    def _hold(self, job: str, offset: int) -> None:
+        with self._lock:
+            if offset < 0:
+                self._holds.pop(job, None)
+                if job not in self._tails:
+                    self._let_go(job)
+            else:
+                self._holds[job] = offset
+                self._attach(job, self._folder(job))
+        self._say(job, "reads", offset)
 
     def _untail(self, job: str) -> Optional[tail.Tail]:
         with self._lock:
@@ -301,6 +320,8 @@ class Jobs:
             self._attachments[job] = attached
             # Only now, for whoever hears of it sends input at once.
             attached.start()
+            if job in self._holds:
+                attached.say("reads", self._holds[job])
             return attached
 
     def _signalled(self, tag: int, problem: str) -> None:

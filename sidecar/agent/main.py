@@ -145,7 +145,7 @@ ROUTES = (
     Route("drafts", (m.Draft,), _drafts),
     Route("partial", (m.Partial,), _partial),
     Route(
-        "jobs", (m.Run, m.Tail, m.Untail, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
+        "jobs", (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
     ),
     Route("interpreters", (m.Python,), _interpreters),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),

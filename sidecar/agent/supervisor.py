@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from sidecar.agent import control, joblog, machine, process, records
 from sidecar.agent.capture import Capture
 from sidecar.agent.doorway import Doorway, Visitor
+from sidecar.agent.readers import Readers
 from sidecar.agent.stdin import Stdin, TooMuch
 
 GRACE = 1.0
@@ -57,6 +58,7 @@ class Spec(NamedTuple):
     rows: int
     columns: int
     notes: Dict[str, str]
+    log_max: int = joblog.LOG_MAX
 
 
 def prepare() -> None:
@@ -102,11 +104,13 @@ class Supervisor:
         os.mkdir(spec.folder, 0o700)
         self._folder = spec.folder
         self._selector = selectors.DefaultSelector()
-        self._log = joblog.LogWriter(spec.folder)
+        self._log = joblog.LogWriter(spec.folder, spec.log_max)
+        self._readers = Readers()
+        self._held_until: Deadline = None
         self._doorway: Optional[Doorway] = None
         try:
             self._door = self._doorway = Doorway(
-                self._selector, spec.socket, self._on_visitor, self._on_word
+                self._selector, spec.socket, self._on_visitor, self._on_word, self._on_leave
             )
             started = time.time()
             self._process = process.start(spec.argv, spec.env, spec.cwd, spec.rows, spec.columns)
@@ -142,7 +146,7 @@ class Supervisor:
         )
         self._end_at: Deadline = None
         self._look_at = time.monotonic() + LOOK
-        self._output = Capture(self._selector, self._log, self._tell_watchers)
+        self._output = Capture(self._selector, self._log, self._on_growth)
         self._output.add(self._process.stdout, joblog.STDOUT)
         self._output.add(self._process.stderr, joblog.STDERR)
         self._watch_children()
@@ -193,6 +197,9 @@ class Supervisor:
                 return
             if pid == self.pid:
                 self._alive = False
+                self._log.ending = True
+                self._pace()
+                self._output.retry()
                 self._stdin.end()
                 self._end_at = time.monotonic() + GRACE
                 scale = 1 if sys.platform == "darwin" else 1024
@@ -206,6 +213,7 @@ class Supervisor:
     def _end(self) -> None:
         """The job is over: the record says so before anybody is told."""
         self._end_at = None
+        self._log.ending = False
         self._record = self._record._replace(
             ended=time.time(), dropped=self._log.dropped, left=self._left()
         )
@@ -273,6 +281,31 @@ class Supervisor:
         elif word.name == "watch":
             visitor.watches = int(word.values[0])
             self._tell(visitor)
+        elif word.name == "reads":
+            offset = int(word.values[0])
+            if offset < 0:
+                self._readers.left(visitor)
+            else:
+                self._readers.reads(visitor, offset, self._log.size, time.monotonic())
+            self._pace()
+
+    def _on_leave(self, visitor: Visitor) -> None:
+        self._readers.left(visitor)
+        self._pace()
+
+    def _on_growth(self) -> None:
+        self._tell_watchers()
+        self._pace()
+
+    def _pace(self) -> None:
+        """Lets the job wait for who reads it, and go on."""
+        before, self._log.needed = self._log.needed, self._readers.needed
+        self._held_until = (
+            self._readers.wait_for(self._log.size, time.monotonic()) if self._alive else None
+        )
+        self._output.hold(self._held_until is not None)
+        if self._log.needed != before:
+            self._output.retry()
 
     def _tell_taken(self) -> None:
         for visitor in self._door.visitors:
@@ -297,13 +330,15 @@ class Supervisor:
     # --- time -----------------------------------------------------------------------------------
 
     def _patience(self) -> float:
-        deadlines = (self._look_at, self._end_at, self._output.deadline)
+        deadlines = (self._look_at, self._end_at, self._held_until, self._output.deadline)
         soonest = min(deadline for deadline in deadlines if deadline is not None)
         return max(0.0, soonest - time.monotonic())
 
     def _deadlines(self) -> None:
         now = time.monotonic()
         self._output.due(now)
+        if self._held_until is not None and now >= self._held_until:
+            self._pace()
         if self._end_at is not None and (now >= self._end_at or self._output.over):
             self._end()
         if now >= self._look_at:

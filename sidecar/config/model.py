@@ -46,8 +46,9 @@ class Host(Settings, frozen=True, kw_only=True):
     """Keep HEAD and index there in step with here."""
     state: Annotated[str, values.REMOTE_PATH] = ""
     """Where jobs and their records are kept there; left out: the user's state folder."""
-    log_max: Annotated[int, values.SIZE] = 1_000_000_000
-    """A job's log beyond this size is cut in its middle."""
+    log_max: Annotated[int, values.SIZE] = 1 << 30
+    """Of a job's log beyond this size the middle is dropped, unless somebody has yet to see it:
+    then the job waits."""
     on_quit: Literal["keep", "stop"] = "keep"
     """What becomes of running jobs when nobody here needs the host any more."""
 

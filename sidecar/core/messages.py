@@ -556,7 +556,8 @@ class Run(NamedTuple):
     `job`: an id of the sender's choice, [0-9a-z-]. `cwd`: relative to the root, or absolute.
     `record` is kept with the job as it is. `tail`: send the output as after a Tail from 0, so that
     the first line need not wait for another round trip. A job that is there already is not
-    started twice: the answer then is its Started.
+    started twice: the answer then is its Started. `log_max`: bytes of its log, 0 for the agent's
+    own bound.
     """
 
     id: int
@@ -572,6 +573,7 @@ class Run(NamedTuple):
     columns: int
     record: Dict[str, str]
     tail: bool = False
+    log_max: int = 0
 
 
 class Started(NamedTuple):
@@ -604,6 +606,15 @@ class Tail(NamedTuple):
 
 class Untail(NamedTuple):
     job: str
+
+
+class Hold(NamedTuple):
+    """Whoever is shown the job's output has all of it before `offset`, and wants the rest: the log
+    must not drop it, and a job that is far ahead waits. -1: nobody wants it any more. Ends with the
+    link."""
+
+    job: str
+    offset: int
 
 
 class Output(NamedTuple):
@@ -791,7 +802,7 @@ Message = Union[
     MakeLink, MakeDirectory, SetMode, Remove, Batch, BatchPart,
     Applied, Landed, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
-    Run, Started, RunRefused, Tail, Untail, Output, Exited, Input, Taken, Resize, Signal,
+    Run, Started, RunRefused, Tail, Untail, Hold, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,
     Python, PythonFound, Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,

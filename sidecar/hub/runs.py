@@ -93,6 +93,7 @@ class Runs:
             },
             job=name,
             detach=params.detach,
+            log_max=session.host.log_max,
         )
         if not params.detach:
             self._view(session, client, Viewer(client, _Finder(session, job.id), job=job))

@@ -2,7 +2,8 @@
 
 The job's log is on the remote and has offsets. So a client that falls behind is not waited for
 with the output in memory: looking stops, and goes on at the offset that the client has got to.
-Nothing is dropped, nothing is told twice, and nobody else waits.
+Nothing is dropped, nothing is told twice, and nobody else waits. The job itself hears how far the
+client is (Job.reads): its log keeps what is still to be shown.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Viewer:
         self._behind = False
         self._news = asyncio.Event()
         self._view: View | None = None
+        self._reads: Job | None = None
 
     async def run(self) -> None:
         # The answer to the request that asked for this goes out first, by either face: one turn
@@ -72,11 +74,15 @@ class Viewer:
             if self._view:
                 with contextlib.suppress(SidecarError):
                     await self._view.close()
+            if self._reads:
+                await self._reads.reads(self, None)
 
     async def _look(self) -> None:
         job = self._job or await self._find()
         self._name, self._host = job.id, job.host
         self._job = None
+        self._reads = job
+        await job.reads(self, self._offset)
         self._view = await job.view(self._offset, self._take, self._ended)
 
     def _take(self, part: api.Output) -> None:
@@ -97,6 +103,7 @@ class Viewer:
     async def _show(self) -> None:
         """Tells what waits and what comes, until the end or until we fell behind."""
         assert self._view is not None
+        assert self._reads is not None
         while True:
             if self._behind:
                 # From here on the remote need not send what would only be thrown away.
@@ -106,6 +113,7 @@ class Viewer:
                 await self._client.output(part)
                 self._size -= len(part.data)
                 self._offset = part.end
+                await self._reads.reads(self, part.end)
             if self._behind:
                 # We may have fallen behind just now: a view left open would tell all of it again.
                 await self._view.close()

@@ -80,6 +80,7 @@ class JobsClient:
         record: Mapping[str, str] | None = None,
         job: str = "",
         detach: bool = False,
+        log_max: int = 0,
     ) -> Job:
         """Starts a job behind the saves that were sent before.
 
@@ -92,6 +93,7 @@ class JobsClient:
             record: kept with the job, as it is.
             job: its id; give one, and the same one again, to repeat a run whose answer was lost.
             detach: nobody looks at its output.
+            log_max: bytes that its log may have; 0 for the usual bound.
         Returns:
             The job. Unless `detach`, its output is kept until its `view` is called, once, with
             offset 0; call it soon.
@@ -121,6 +123,7 @@ class JobsClient:
                     columns,
                     dict(record or {}),
                     not detach,
+                    log_max,
                 ),
                 frames.SAVES,
             )
@@ -187,6 +190,6 @@ class JobsClient:
     def _forget(self) -> None:
         """Lets go of jobs that nobody waits for."""
         for name, job in list(self._jobs.items()):
-            if not job.needed:
+            if not (job.needed or job.read):
                 job.detach()
                 del self._jobs[name]

@@ -30,6 +30,9 @@ STOP_STEPS = (("INT", 5.0), ("TERM", 5.0), ("KILL", 5.0))
 """What `stop` sends, and how many seconds the job has to end by it. A training that writes its
 checkpoint on INT takes some; who cannot wait sends KILL."""
 
+HOLD_EVERY = 128 * 1024
+"""Bytes of output after which the job's side hears that they were read."""
+
 OnOutput = Callable[[api.Output], None]
 OnExit = Callable[[api.Exited], None]
 
@@ -75,6 +78,9 @@ class Job:
         self._expected: int | None = 0
         """Offset of the part that comes next; None: whatever comes."""
         self._held: list[messages.Output | messages.Exited] | None = None
+        self._readers: dict[object, int] = {}
+        """Who wants all of its output, and before which offset they have it."""
+        self._told_read = -1
         self._keyboard = Keyboard(job, fresh=fresh)
         self._size: tuple[int, int] | None = None
 
@@ -96,6 +102,7 @@ class Job:
         for stop in self._stops:
             stop()
         self._stops, self._agent, self._tailed = [], None, False
+        self._told_read = -1
         self._keyboard.disconnect()
 
     def hold(self) -> None:
@@ -116,6 +123,7 @@ class Job:
         start = -1 if self._expected is None else self._expected
         self._tailed = True
         await agent.request(lambda number: messages.Tail(number, self.id, start, offsets[1:]))
+        await self._tell_read()
 
     async def resume(self, agent: AgentConnection) -> None:
         """Goes on over another connection: output, and what was typed and may be lost.
@@ -124,7 +132,10 @@ class Job:
             SidecarError: as `tail`.
         """
         self.listen(agent)
-        await self.tail()
+        if self.needed:
+            await self.tail()
+        else:
+            await self._tell_read()
         if self._size is not None:
             await agent.send(messages.Resize(self.id, *self._size))
 
@@ -161,6 +172,11 @@ class Job:
             bool(self._views) or self._held is not None or self._stopping > 0 or self._keyboard.busy
         )
 
+    @property
+    def read(self) -> bool:
+        """Somebody wants the rest of its output, though perhaps not now."""
+        return bool(self._readers)
+
     def lost(self, why: str) -> None:
         """It cannot be found there any more."""
         self._held = None
@@ -174,6 +190,24 @@ class Job:
             self._tailed = False
             with contextlib.suppress(SidecarError):
                 await self._agent.send(messages.Untail(self.id))
+
+    async def reads(self, reader: object, offset: int | None) -> None:
+        """`reader` has been shown all before `offset`, and wants the rest; None: no more of it.
+        The log keeps what a reader has yet to see, and a job that is far ahead waits."""
+        if offset is None:
+            self._readers.pop(reader, None)
+        else:
+            self._readers[reader] = offset
+        await self._tell_read()
+
+    async def _tell_read(self) -> None:
+        offset = min(self._readers.values(), default=-1)
+        near = 0 <= self._told_read <= offset < self._told_read + HOLD_EVERY
+        if self._agent is None or near or offset == self._told_read:
+            return
+        self._told_read = offset
+        with contextlib.suppress(SidecarError):
+            await self._agent.send(messages.Hold(self.id, offset))
 
     async def input(self, data: bytes, eof: bool = False) -> None:
         """Types for the job; waits while more than a window of input was not taken, also through

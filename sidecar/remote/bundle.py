@@ -70,6 +70,7 @@ OTHERS = (
     "agent.process",
     "agent.records",
     "agent.joblog",
+    "agent.readers",
     "agent.control",
     "agent.attachment",
     "agent.tail",

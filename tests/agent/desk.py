@@ -66,14 +66,17 @@ def until(found: Callable[[], Any], what: str) -> None:
 class Recorder:
     """Takes what is sent, from any thread, and lets a test wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_output: Callable[[m.Output], None] = lambda part: None) -> None:
         self.messages: list[Any] = []
         self._changed = threading.Condition()
+        self._on_output = on_output
 
     def __call__(self, message: Any, lane: int = 0) -> None:
         with self._changed:
             self.messages.append(message)
             self._changed.notify_all()
+        if type(message) is m.Output:
+            self._on_output(message)
 
     def wait(self, found: Callable[[list[Any]], Any]) -> Any:
         """The first true value of `found(messages)`."""
@@ -117,6 +120,8 @@ class Desk:
         self.root.mkdir(parents=True, exist_ok=True)
         self._gate = gate
         self._id = 0
+        self.reads = True
+        """What comes counts as shown at once."""
         self.started: list[str] = []
         self.again()
 
@@ -124,8 +129,12 @@ class Desk:
         """The agent ends, and another one comes."""
         if hasattr(self, "jobs"):
             self.jobs.close()
-        self.sent = Recorder()
+        self.sent = Recorder(self._has_read)
         self.jobs = Jobs(self.sent, str(self.state), self._gate(self.root))
+
+    def _has_read(self, part: m.Output) -> None:
+        if self.reads:
+            self.jobs.handle(m.Hold(part.job, part.end))
 
     def ask(self, build: Callable[[int], Any]) -> Any:
         self._id += 1

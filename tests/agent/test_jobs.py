@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent import machine
+from sidecar.agent import joblog, machine, readers
 from sidecar.core import messages as m
 from tests.agent.desk import ClosedGate, Desk, until
 
@@ -332,3 +333,55 @@ def test_a_job_whose_supervisor_was_killed_is_lost_and_said_so(desk: Desk) -> No
 
 def _runs(pid: int) -> bool:
     return bool(machine.start_time(pid))
+
+
+def test_a_job_waits_for_a_reader_that_falls_behind_and_ctrl_c_acts_at_once(desk: Desk) -> None:
+    desk.reads = False
+    job = desk.shell("exec yes", rows=24, columns=80)
+    until(lambda: joblog.size(str(desk.folder(job))) > readers.AT_ONCE, "output ahead")
+    desk.jobs.handle(m.Input(job, 0, False, b"\x03"))
+    assert desk.sent.exited(job).status == -signal.SIGINT
+    # It was held a little behind that, however quick the machine is: a pipe's or terminal's worth.
+    assert joblog.size(str(desk.folder(job))) < 2 * readers.AT_ONCE
+
+
+def test_a_full_log_waits_for_the_reader_and_loses_nothing_of_what_it_has_yet_to_see(
+    desk: Desk,
+) -> None:
+    """The reader stands still, and comes back: it has all. Nobody else reads any more then, and
+    the middle goes."""
+    desk.reads = False
+    lines = b"".join(b"%07d\n" % number for number in range(500_000))
+    job = desk.shell("read x; seq -f %07.0f 0 499999; read y", log_max=joblog.LEAST)
+    desk.jobs.handle(m.Hold(job, 0))
+    desk.reads = True
+    desk.jobs.handle(m.Input(job, 0, False, b"\n"))
+    desk.sent.wait(lambda _: len(desk.sent.output(job)) >= len(lines))
+    assert desk.sent.output(job) == lines
+    assert desk.sent.output(job, 2) == b""
+    desk.jobs.handle(m.Input(job, 1, False, b"\n"))
+    assert desk.sent.exited(job).status == 0
+    assert desk.record(job).dropped > 0
+    # Who comes later sees the beginning, a mark, and the end.
+    desk.again()
+    desk.ask(lambda id_: m.Tail(id_, job, 0))
+    desk.sent.exited(job)
+    assert b"bytes of output are not here" in desk.sent.output(job, 2)
+    kept = desk.sent.output(job)
+    assert len(kept) + desk.record(job).dropped == len(lines)
+    assert kept.startswith(lines[:100_000])
+    assert kept.endswith(lines[-500_000:])
+
+
+def test_a_reader_that_stands_still_at_a_full_log_stops_the_job_until_it_goes(desk: Desk) -> None:
+    desk.reads = False
+    job = desk.shell("read x; seq -f %07.0f 0 499999", log_max=joblog.LEAST)
+    desk.jobs.handle(m.Untail(job))  # looks away, and wants the rest nevertheless
+    desk.jobs.handle(m.Hold(job, 0))
+    desk.jobs.handle(m.Input(job, 0, False, b"\n"))
+    until(lambda: joblog.size(str(desk.folder(job))) > joblog.LEAST * 4 // 5, "a full log")
+    assert desk.record(job).ended is None
+    desk.jobs.handle(m.Hold(job, -1))
+    until(lambda: desk.record(job).ended is not None, "the job's end")
+    assert desk.record(job).status == 0
+    assert desk.record(job).dropped > 0

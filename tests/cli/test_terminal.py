@@ -122,3 +122,12 @@ def test_a_shell_without_a_terminal_says_what_to_do(nearby: Laptop) -> None:
     done = nearby.sidecar("shell")
     assert done.returncode == 125
     assert "sidecar run sh -c" in done.stderr
+
+
+def test_ctrl_c_ends_a_program_that_prints_without_end(nearby: Laptop) -> None:
+    """What was printed until then is shown first, and that is little: the program was held back."""
+    person = TerminalSession(nearby, "run", "yes")
+    person.expect("y\r\ny\r\n" * 10_000, "\x03")
+    person.expect("^C")
+    assert person.wait() == 128 + 2
+    assert person.text.count("y") < 10_000_000
