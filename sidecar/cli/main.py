@@ -8,14 +8,16 @@ can be asked; else 0, 1 for a failure, 2 for a wrong command.
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import sidecar
-from sidecar.cli import terminal
+from sidecar.cli import (
+    light,  # noqa: F401 - before all that imports msgspec
+    terminal,
+)
 from sidecar.errors import SidecarError, UsageError
 
 OWN_FAILURE = 125
@@ -63,6 +65,8 @@ def _know_command(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
     )
     if not given or given[0].startswith("-") or given[0] in commands:
         return
+    import difflib
+
     near = difflib.get_close_matches(given[0], commands, n=1)
     raise UsageError(
         f"There is no command {given[0]!r}",

@@ -7,7 +7,6 @@ there is no terminal nothing is asked; the command then fails and names the opti
 from __future__ import annotations
 
 import contextlib
-import getpass
 import io
 import os
 import re
@@ -110,6 +109,8 @@ class Terminal:
             try:
                 if params.echo:
                     return _line(tty, prompt)
+                import getpass
+
                 return getpass.getpass(prompt, stream=tty)
             except EOFError:
                 return None

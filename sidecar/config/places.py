@@ -2,33 +2,35 @@
 
 Everything below these folders is readable by the person alone. Each can be moved by a variable
 (SIDECAR_STATE_DIR, SIDECAR_RUNTIME_DIR, SIDECAR_CONFIG_DIR), which tests and administrators use.
+
+Each command asks here where the hub listens, so what only some machines need is imported there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
+import sys
 from pathlib import Path
+from typing import Literal
 
-import platformdirs
-
+from sidecar.core.blake2 import blake2b
 from sidecar.errors import ConfigError
 
 NAME = "sidecar"
+ON_LINUX = sys.platform.startswith("linux")
 SOCKET_LIMIT = 100
 """Bytes that the path of a Unix socket may have: macOS allows 104 with the final NUL."""
 
 
 def state_dir() -> Path:
     """What must survive a restart: bases, journals, trash, trust, logs."""
-    return _private(_named("SIDECAR_STATE_DIR") or platformdirs.user_state_path(NAME, False))
+    return _private(_named("SIDECAR_STATE_DIR") or _usual("state"))
 
 
 def config_dir() -> Path:
     """Where the person's own `config.toml` is looked for. Not created: we write nothing there."""
-    return _named("SIDECAR_CONFIG_DIR") or platformdirs.user_config_path(NAME, False)
+    return _named("SIDECAR_CONFIG_DIR") or _usual("config")
 
 
 def runtime_dir() -> Path:
@@ -49,7 +51,7 @@ def socket_path() -> Path:
     two set-ups on one machine never meet; at most SOCKET_LIMIT bytes."""
     runtime = runtime_dir()
     folders = "\0".join(str(folder) for folder in (state_dir(), config_dir(), runtime))
-    name = f"{hashlib.sha256(os.fsencode(folders)).hexdigest()[:16]}.sock"
+    name = f"{blake2b(os.fsencode(folders), digest_size=8).hexdigest()}.sock"
     if len(os.fsencode(runtime / name)) > SOCKET_LIMIT:
         runtime = _private(_short_dir())
     return runtime / name
@@ -62,6 +64,8 @@ def project_state(root: Path, host: str) -> Path:
 
 def root_key(root: Path) -> str:
     """16 hex digits that name a root, by whichever of its spellings it is given."""
+    import hashlib  # loads OpenSSL: 5 ms
+
     return hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
 
 
@@ -70,10 +74,27 @@ def _named(variable: str) -> Path | None:
     return Path(os.path.abspath(os.path.expanduser(value))) if value else None
 
 
+def _usual(kind: Literal["state", "config"]) -> Path:
+    """Where this system's programs keep theirs. On Linux as platformdirs has it, which would take
+    6 ms of each command to load."""
+    if ON_LINUX:
+        named = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
+        return Path(named or os.path.expanduser(_XDG[kind])) / NAME
+    import platformdirs
+
+    usual: Path = getattr(platformdirs, f"user_{kind}_path")(NAME, False)
+    return usual
+
+
+_XDG = {"state": "~/.local/state", "config": "~/.config"}
+
+
 def _short_dir() -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    temporary = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # noqa: S108
-    return temporary / f"{NAME}-{user}"
+    if os.name == "posix":
+        return Path("/tmp") / f"{NAME}-{os.getuid()}"  # noqa: S108
+    import tempfile
+
+    return Path(tempfile.gettempdir()) / f"{NAME}-{os.environ.get('USERNAME', 'user')}"
 
 
 def _private(folder: Path) -> Path:

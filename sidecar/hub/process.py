@@ -13,7 +13,6 @@ import fcntl
 import os
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -233,6 +232,8 @@ def _starting(path: Path) -> Iterator[None]:
 
 def _spawn() -> str:
     """Starts the process and waits until it listens. Returns what it says went wrong, or ""."""
+    import subprocess  # once a day; a command that finds its hub needs not load it
+
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     stderr = os.open(stderr_path(), flags, 0o600)
     ours, theirs = os.pipe()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from sidecar.config import places
@@ -95,3 +97,17 @@ def test_a_session_folder_where_others_can_write_is_not_used(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
     assert places.runtime_dir() not in (mine, shared / "sidecar")
     assert stat.S_IMODE(mine.stat().st_mode) == 0o755
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere platformdirs is asked")
+@pytest.mark.parametrize("named", ["", "/elsewhere"])
+def test_the_usual_folders_are_where_platformdirs_has_them(
+    monkeypatch: pytest.MonkeyPatch, named: str, tmp_path: Path
+) -> None:
+    for name in ("SIDECAR_STATE_DIR", "SIDECAR_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", named and str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", named)
+    assert places.config_dir() == platformdirs.user_config_path("sidecar", False)
+    assert places.state_dir() == platformdirs.user_state_path("sidecar", False)
