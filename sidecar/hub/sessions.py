@@ -264,7 +264,7 @@ class Session:
             SidecarError: as `connected`, or the two sides never met.
         """
         agent = await self.connected()
-        return await self.engine.survey(agent, self.link.new_root())
+        return await self.engine.looks.survey(agent, self.link.new_root())
 
     async def pulled(self, params: api.PullParams) -> api.PullResult:
         """Fetches by hand.

@@ -11,8 +11,9 @@ import asyncio
 
 from sidecar.errors import RunError, SyncError
 from sidecar.remote.connection import AgentConnection
-from sidecar.sync.engine import PATIENCE, SyncEngine
+from sidecar.sync.engine import SyncEngine
 from sidecar.sync.pushing.barrier import NAMED, Barrier
+from sidecar.sync.steps.answers import PATIENCE
 
 STALE = 0.5
 """Seconds between two looks at what differs, and"""

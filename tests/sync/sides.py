@@ -179,11 +179,16 @@ class Sides:
             if path.is_file() and ".sidecar" not in path.relative_to(self.there).parts
         }
 
+    @property
+    def attachment(self) -> Any:
+        """What the engine has of this connection; None where both sides are apart."""
+        return self.engine._loop.attachment
+
     async def lists_are_equal(self) -> bool:
         """Whether the agent manages what the engine believes it does. Asked behind all that was
         told on the saves' lane, which a Sweep would overtake."""
         assert self.agent is not None
-        number, nothing = self.engine._there.number, identity.pack([])
+        number, nothing = self.attachment.there.number, identity.pack([])
         ask = self.agent.parts(
             lambda id: messages.Manage(id, number, False, True, nothing), frames.SAVES
         )

@@ -19,9 +19,9 @@ from sidecar.core.delta import content_digest
 from sidecar.core.identity import digest as identity_digest
 from sidecar.errors import RunError, SyncError
 from sidecar.sync.disk import local_files
-from sidecar.sync.engine import PATIENCE
 from sidecar.sync.guarding import first_contact
 from sidecar.sync.pushing import upload
+from sidecar.sync.steps.answers import PATIENCE
 from sidecar.sync.trees.base import Base
 from sidecar.sync.trees.there import There
 from tests.sync.sides import DEADLINE, Answering, Sides
@@ -162,8 +162,8 @@ async def test_saves_of_one_file_are_pipelined_and_the_last_one_stays(sides: Sid
     for number in range(50):
         path.write_text(f"version {number:02}\n")
         sides.engine.saved([str(path)])
-        await sides.engine._bring({"main.py"})
-    await sides.engine._settle()
+        await sides.engine._loop.bring({"main.py"})
+    await sides.engine._loop.settle()
     assert sides.read_there("main.py") == "version 49\n"
     assert sides.notes() == {}
 
@@ -255,8 +255,8 @@ async def test_a_mass_deletion_that_is_seen_in_parts_waits_as_well(sides: Sides)
     await sides.attach()
     for number in range(10):
         shutil.rmtree(sides.here / f"pkg{number}")
-        sides.engine._touch(f"pkg{number}")
-        await sides.engine._settle()
+        sides.engine._pending.touch(f"pkg{number}")
+        await sides.engine._loop.settle()
     assert len(sides.tree_there()) >= 140
     assert "held" in sides.notes().values()
     await sides.engine.sync(prefer="local")
@@ -366,9 +366,9 @@ async def test_a_folder_deleted_there_is_put_back_although_only_the_folder_was_l
     await sides.begin(watch=False)
     await sides.attach()
     shutil.rmtree(sides.there / "pkg")
-    await sides.engine._there.sweep()
-    sides.engine._touch("pkg")
-    await sides.engine._settle()
+    await sides.attachment.there.sweep()
+    sides.engine._pending.touch("pkg")
+    await sides.engine._loop.settle()
     assert sides.read_there("pkg/a.py") == "one\n"
 
 
@@ -520,7 +520,7 @@ async def test_the_barrier_sends_what_changed_a_moment_ago(sides: Sides) -> None
     after = await sides.engine.barrier()
     assert after.after > before.after
     assert after.tree != before.tree
-    await sides.engine._settle()
+    await sides.engine._loop.settle()
     assert sides.read_there("main.py") == "two\n"
 
 
@@ -543,7 +543,7 @@ async def test_a_file_is_not_sent_empty_while_a_program_fills_it(sides: Sides) -
     seen = set[str]()
     for number in range(30):
         with path.open("w") as file:
-            sides.engine._touch("main.py")
+            sides.engine._pending.touch("main.py")
             await asyncio.sleep(0)  # the step runs while the file is empty
             seen.add(sides.read_there("main.py"))
             file.write(f"version {number}\n")
@@ -557,7 +557,7 @@ async def test_a_save_goes_past_an_upload_that_is_under_way(sides: Sides) -> Non
     await sides.attach()
     large = random.Random(3).randbytes(60_000_000)
     sides.engine.saved([str(sides.write("large.bin", large))])
-    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    await sides.until(lambda: "large.bin" in sides.attachment.pusher.latest)
     path.write_text("two\n")
     sides.engine.saved([str(path)])
     await sides.until(lambda: len(sides.synced) == 1)
@@ -573,7 +573,7 @@ async def test_a_file_that_changes_while_it_goes_up_arrives_as_it_is_in_the_end(
     await sides.attach()
     path = sides.write("large.bin", random.Random(4).randbytes(30_000_000))
     sides.engine.saved([str(path)])
-    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    await sides.until(lambda: "large.bin" in sides.attachment.pusher.latest)
     final = random.Random(5).randbytes(20_000_000)
     path.write_bytes(final)
     await sides.until(
@@ -594,7 +594,7 @@ async def test_a_cut_in_an_upload_leaves_the_old_file_and_the_next_connection_br
     await sides.attach()
     path.write_bytes(new)
     sides.engine.saved([str(path)])
-    await sides.until(lambda: "large.bin" in sides.engine._pusher.latest)
+    await sides.until(lambda: "large.bin" in sides.attachment.pusher.latest)
     await sides.cut()
     assert (sides.there / "large.bin").read_bytes() == old
     await sides.attach()
@@ -693,9 +693,9 @@ async def test_a_file_that_becomes_ignored_while_it_is_on_its_way_is_managed_on_
     engine = sides.engine
     with sides.frozen():
         engine.saved([str(sides.write("a.py", "two\n"))])
-        await sides.until(lambda: "a.py" in engine._pusher.latest)
+        await sides.until(lambda: "a.py" in engine._loop.attachment.pusher.latest)
         engine.saved([str(sides.write(".gitignore", "a.py\n"))])
-        await sides.until(lambda: ".gitignore" in engine._pusher.latest)
+        await sides.until(lambda: ".gitignore" in engine._loop.attachment.pusher.latest)
         await sides.until(lambda: "a.py" not in engine._base.entries)
     await sides.rest()
     assert "a.py" not in engine._base.entries
@@ -713,10 +713,10 @@ async def test_a_folder_that_is_made_again_before_the_remote_could_refuse_its_re
     engine = sides.engine
     with sides.frozen():
         shutil.rmtree(sides.here / "pkg")
-        await sides.until(lambda: "pkg" in engine._pusher.latest)
-        assert engine._pusher.latest["pkg"].node is None
+        await sides.until(lambda: "pkg" in engine._loop.attachment.pusher.latest)
+        assert engine._loop.attachment.pusher.latest["pkg"].node is None
         (sides.here / "pkg").mkdir()
-        await sides.until(lambda: engine._pusher.latest["pkg"].node is not None)
+        await sides.until(lambda: engine._loop.attachment.pusher.latest["pkg"].node is not None)
     await sides.rest()
     assert "pkg" in engine._base.entries
     await sides.engine.sync()
@@ -731,7 +731,7 @@ async def test_what_a_called_off_sync_had_taken_up_is_not_forgotten(
     await sides.begin(watch=False)
     await sides.attach()
     sides.write("main.py", "two\n")
-    sides.engine._touch("main.py")
+    sides.engine._pending.touch("main.py")
     waiting = asyncio.Event()
 
     async def nodes(there: There, paths: Any, *more: Any) -> dict[str, Any]:
@@ -745,8 +745,8 @@ async def test_what_a_called_off_sync_had_taken_up_is_not_forgotten(
     sync.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sync
-    assert sides.engine._dirty == {"main.py"}
-    assert sides.engine._wake.is_set()
+    assert sides.engine._pending.paths == {"main.py"}
+    assert sides.engine._pending.due.is_set()
 
 
 async def test_a_sync_ends_although_a_file_never_stays_the_same(sides: Sides) -> None:
@@ -756,12 +756,12 @@ async def test_a_sync_ends_although_a_file_never_stays_the_same(sides: Sides) ->
 
     def write_again() -> None:
         path.write_text(f"{time.monotonic_ns()}\n")
-        sides.engine._touch("log.txt")
+        sides.engine._pending.touch("log.txt")
 
-    sides.engine._on_change = write_again
+    sides.engine._shared.changed = write_again
     write_again()
     await asyncio.wait_for(sides.engine.sync(), DEADLINE)
-    sides.engine._on_change = lambda: None
+    sides.engine._shared.changed = lambda: None
 
 
 async def test_a_large_file_that_changes_often_while_it_goes_up_arrives_in_the_end(
@@ -844,7 +844,7 @@ async def test_a_full_disk_here_leaves_no_gap_in_the_order_of_changes(
     await sides.begin(watch=False)
     await sides.attach()
     sides.write("main.py", "two\n")
-    before = sides.engine._pusher.seq
+    before = sides.attachment.pusher.seq
 
     def full(base: Base, path: str, digest: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -852,7 +852,7 @@ async def test_a_full_disk_here_leaves_no_gap_in_the_order_of_changes(
     monkeypatch.setattr(Base, "intend", full)
     with pytest.raises(OSError, match="space"):
         await sides.engine.sync()
-    assert sides.engine._pusher.seq == before
+    assert sides.attachment.pusher.seq == before
     monkeypatch.undo()
     await sides.engine.sync()
     assert sides.read_there("main.py") == "two\n"

@@ -618,12 +618,12 @@ class Sequence:
 
     async def sweep(self) -> None:
         """What the engine does every 30 seconds."""
-        there = self.sides.engine._there
-        if self.sides.engine.attached and there is not None:
+        if self.sides.attachment is not None:
+            there = self.sides.attachment.there
             self.say("sweep")
             with contextlib.suppress(SidecarError):
                 for path in await there.sweep():
-                    self.sides.engine._touch(path)
+                    self.sides.engine._pending.touch(path)
 
     async def attach(self) -> None:
         if self.attaching is None or self.attaching.done():

@@ -187,7 +187,7 @@ async def test_a_sparse_file_arrives_as_it_reads(sides: Sides) -> None:
         file.write(b"something")
     await synced(sides)
     assert (sides.there / "sparse").read_bytes() == (sides.here / "sparse").read_bytes()
-    assert sides.engine._pusher.bytes_sent < 1_000_000
+    assert sides.attachment.pusher.bytes_sent < 1_000_000
 
 
 async def test_an_empty_file_and_an_empty_folder_arrive(sides: Sides) -> None:

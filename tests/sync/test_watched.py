@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.agent import inotify
-from sidecar.sync.engine import SyncEngine
+from sidecar.sync.steps.loop import Loop
 from sidecar.sync.watching import inotify_tree
 from tests.servers.programs import need_program
 from tests.sync.sides import Sides
@@ -31,13 +31,13 @@ async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many paths each step of an engine was given."""
     sizes: list[int] = []
-    bring = SyncEngine._bring
+    bring = Loop.bring
 
-    async def counted(self: SyncEngine, dirty: set[str], *args: object, **named: object) -> None:
+    async def counted(self: Loop, dirty: set[str], *args: object, **named: object) -> None:
         sizes.append(len(dirty))
         await bring(self, dirty, *args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SyncEngine, "_bring", counted)
+    monkeypatch.setattr(Loop, "bring", counted)
     return sizes
 
 
@@ -51,7 +51,7 @@ async def watched(sides: Sides, name: str) -> None:
 async def test_what_editor_and_watcher_both_tell_is_pushed_once(sides: Sides) -> None:
     engine = sides.engine
     await watched(sides, "marker")
-    sent = engine._pusher.seq
+    sent = engine._loop.attachment.pusher.seq
     for number in range(20):
         path = sides.write("main.py", f"{number}\n")
         engine.saved([str(path)])
@@ -59,17 +59,17 @@ async def test_what_editor_and_watcher_both_tell_is_pushed_once(sides: Sides) ->
             engine.saved([str(path)])
         await sides.until(lambda number=number: len(sides.synced) > number)
         await watched(sides, f"marker-{number}")
-    assert engine._pusher.seq - sent == 2 * 20
+    assert engine._loop.attachment.pusher.seq - sent == 2 * 20
 
 
 async def test_what_comes_while_a_step_is_taken_is_one_step(sides: Sides, steps: list[int]) -> None:
     engine = sides.engine
     await watched(sides, "marker")
-    async with engine._step:
+    async with engine._loop.lock:
         steps.clear()
         for number in range(300):
             sides.write(f"pkg/m{number}.py", f"{number}\n")
-        await soon(lambda: len(engine._dirty) >= 301, "all told")
+        await soon(lambda: len(engine._pending.paths) >= 301, "all told")
     await sides.rest()
     assert len(sides.tree_there()) == 302
     assert steps[0] >= 301

@@ -7,6 +7,8 @@ proves that what stands on the disk is what was agreed on (agent/managed.py).
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +19,9 @@ from sidecar.sync.trees.base import Base
 
 NAMED = 5
 """Paths that a refusal names."""
+
+TURN = 0.004
+"""Seconds that a long computation keeps everything else waiting."""
 
 
 class Barrier(NamedTuple):
@@ -30,17 +35,27 @@ class Barrier(NamedTuple):
     force: bool
 
 
-def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool, job: str = "") -> Barrier:
+async def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool, job: str = "") -> Barrier:
     """The barrier behind everything that was sent so far, for that job.
 
     While changes are on their way their identities are not known here. The agent then goes by its
     own managed set, which only our messages change, and by its sweep.
     """
+    await _digest_in_turns(base)
     digest = "" if pusher.waiting else base.remote_digest()
     on_their_way = {path: change.node for path, change in pusher.latest.items()}
     if job and base.history is not None:
         base.history.begins(job, on_their_way)
     return Barrier(pusher.seq, digest, base.content.hexdigest(on_their_way), as_is)
+
+
+async def _digest_in_turns(base: Base) -> None:
+    """The first content digest of a large tree takes longer than others can wait."""
+    turn = time.monotonic() + TURN
+    for _ in base.content.prepare():
+        if time.monotonic() > turn:
+            await asyncio.sleep(0)
+            turn = time.monotonic() + TURN
 
 
 def refuse_to_run_other_code(unsent: Sequence[api.PathNote], host: str) -> None:

@@ -112,6 +112,12 @@ class Project:
     removed: int = 0
     left: int = 0
 
+    @property
+    def all_notes(self) -> list[api.PathNote]:
+        """What needs a person, or should be known, by path."""
+        said = self.notes.paths
+        return [*self.notes.all, *(one for one in self.here.problems if one.path not in said)]
+
     def pull(self, path: str, is_folder: bool) -> int:
         """Whether changes there come here, and whether the path is the remote's, for reconcile."""
         return self.pulls.of(path, is_folder) | (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import RunError
-from sidecar.sync.engine import SEND
 from sidecar.sync.guarding.allowance import SMALL, WINDOW, Allowance
+from sidecar.sync.guarding.waiting import SEND
 from tests.sync.sides import Sides
 
 
@@ -108,7 +108,7 @@ async def test_much_waits_for_a_word_while_saves_go_on(sides: Sides) -> None:
     assert "data.bin 8.4 MB" in str(asked)
     assert sides.engine.waiting == "1 file, 8.4 MB: data.bin 8.4 MB"
     sides.engine.saved([str(sides.write("main.py", "two\n"))])
-    await sides.engine._settle()
+    await sides.engine._loop.settle()
     assert sides.read_there("main.py") == "two\n"
     with pytest.raises(RunError, match="not on box"):
         await sides.engine.barrier()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import RunError
-from sidecar.sync.engine import REMOVE
 from sidecar.sync.guarding.removals import AT_ONCE, MANY, Removals
+from sidecar.sync.guarding.waiting import REMOVE
 from tests.servers.programs import need_program
 from tests.sync.sides import Sides
 
@@ -116,9 +116,9 @@ async def test_a_removal_that_waits_is_not_made_when_its_path_alone_is_touched(
             await sides.restart(watch=False)
             await sides.attach()
         sides.write(one, "again\n")
-        sides.engine._touch(one)
+        sides.engine._pending.touch(one)
         shutil.rmtree(sides.here / "pkg")
-        await sides.engine._settle()
+        await sides.engine._loop.settle()
         await sides.engine.sync()
         assert len(sides.tree_there()) == 81
         assert sides.notes()[one] == "held"

@@ -31,7 +31,7 @@ async def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def watching(sides: Sides, *wanted: str, **settings: Any) -> None:
     await sides.begin(pull=list(wanted), **settings)
     await sides.attach()
-    await asyncio.wait_for(sides.engine._lookout.looked.wait(), DEADLINE)
+    await asyncio.wait_for(sides.attachment.lookout.looked.wait(), DEADLINE)
 
 
 def here(sides: Sides, path: str) -> bytes | None:
@@ -50,12 +50,12 @@ async def settled(sides: Sides) -> None:
     """Nothing is under way in either direction."""
     engine = sides.engine
     await sides.until(
-        lambda: not engine.queued and not engine._puller.waiting and not engine.stepping
+        lambda: not engine.queued and not sides.attachment.puller.waiting and not engine.stepping
     )
 
 
 async def unsent(sides: Sides) -> int:
-    return int(sides.engine._pusher.seq)
+    return int(sides.attachment.pusher.seq)
 
 
 # --- as it appears
@@ -152,7 +152,7 @@ async def test_both_changed_is_a_conflict_and_neither_is_touched(sides: Sides) -
     sides.write("runs/config", "mine")
     sides.write_there("runs/config", "theirs")
     await sides.attach()
-    await asyncio.wait_for(sides.engine._lookout.looked.wait(), DEADLINE)
+    await asyncio.wait_for(sides.attachment.lookout.looked.wait(), DEADLINE)
     await sides.until(lambda: sides.notes() == {"runs/config": "conflict"})
     assert here(sides, "runs/config") == b"mine"
     assert sides.read_there("runs/config") == "theirs"
@@ -243,7 +243,7 @@ async def test_a_log_comes_by_its_tail(sides: Sides) -> None:
     sides.write_there("runs/train.log", start)
     await until_here(sides, "runs/train.log", start)
     inode = (sides.here / "runs/train.log").stat().st_ino
-    before = sides.engine._puller.bytes_received
+    before = sides.attachment.puller.bytes_received
     whole = start
     with (sides.there / "runs/train.log").open("ab") as log:
         for number in range(3):
@@ -252,7 +252,7 @@ async def test_a_log_comes_by_its_tail(sides: Sides) -> None:
             log.write(line)
             log.flush()
             await until_here(sides, "runs/train.log", whole)
-    assert sides.engine._puller.bytes_received - before < 20_000
+    assert sides.attachment.puller.bytes_received - before < 20_000
     assert (sides.here / "runs/train.log").stat().st_ino == inode
     node = sides.engine._base.entries["runs/train.log"].node
     assert node.digest == delta.content_digest(whole)
@@ -311,11 +311,11 @@ async def test_of_a_large_changed_file_only_what_changed_travels(sides: Sides) -
     old = os.urandom(4 << 20)
     sides.write_there("runs/model.bin", old)
     await until_here(sides, "runs/model.bin", old)
-    before = sides.engine._puller.bytes_received
+    before = sides.attachment.puller.bytes_received
     new = old[:1_000_000] + b"inserted" + old[1_000_000:3_000_000] + os.urandom(1000)
     sides.write_there("runs/model.bin", new)
     await until_here(sides, "runs/model.bin", new)
-    assert sides.engine._puller.bytes_received - before < len(new) / 4
+    assert sides.attachment.puller.bytes_received - before < len(new) / 4
 
 
 async def test_a_file_that_never_stops_changing_keeps_nothing_else(
@@ -397,7 +397,6 @@ async def test_strange_names_and_numbers_of_a_hostile_remote_write_nothing(
 ) -> None:
     sides.write("a.py", "x")
     await watching(sides, "**")
-    engine = sides.engine
     huge = identity.Identity("f", 0o644, (1 << 64) - 1, 1, 1, 1)
     small = identity.Identity("f", 0o644, 10, 1, 1, 1)
     for path, there in (
@@ -405,7 +404,9 @@ async def test_strange_names_and_numbers_of_a_hostile_remote_write_nothing(
         ("huge", huge), ("not-there", small),
     ):  # fmt: skip
         body = identity.pack([(path, there)])
-        engine._lookout._noticed(messages.Noticed(engine._there.number, False, body))
+        sides.attachment.lookout._noticed(
+            messages.Noticed(sides.attachment.there.number, False, body)
+        )
     await sides.until(lambda: sides.notes().get("huge") == pull.TOO_LARGE)
     await settled(sides)
     assert {path.name for path in sides.here.iterdir()} == {"a.py"}

@@ -34,7 +34,7 @@ def there(sides: Sides) -> bytes:
 
 def sent(sides: Sides) -> list[messages.Message]:
     """What goes to the agent from now on."""
-    agent = sides.engine._pusher._agent
+    agent = sides.attachment.pusher._agent
     put, seen = agent._sender.put, list[messages.Message]()
 
     def spy(message: messages.Message, lane: int = 0) -> None:
@@ -73,7 +73,7 @@ async def test_an_overwrite_needs_none(sides: Sides) -> None:
 
 
 async def test_a_draft_that_the_agent_lost_is_sent_anew(sides: Sides) -> None:
-    pusher = sides.engine._pusher
+    pusher = sides.attachment.pusher
     send, dropped = pusher._agent.post, list[messages.Message]()
 
     def lose(message: messages.Message, lane: int) -> None:
@@ -90,14 +90,14 @@ async def test_a_draft_that_the_agent_lost_is_sent_anew(sides: Sides) -> None:
 
 
 async def test_a_file_that_changes_behind_its_draft_arrives_as_it_is(sides: Sides) -> None:
-    pusher = sides.engine._pusher
+    pusher = sides.attachment.pusher
     send = pusher._agent.post
 
     def change_it(message: messages.Message, lane: int) -> None:
         send(message, lane)
         pusher._agent.post = send
         sides.write("large.bin", b"other" + LARGE)
-        sides.engine._touch("large.bin")
+        sides.engine._pending.touch("large.bin")
 
     pusher._agent.post = change_it
     sides.write("large.bin", b"front" + LARGE)
@@ -107,7 +107,7 @@ async def test_a_file_that_changes_behind_its_draft_arrives_as_it_is(sides: Side
 
 
 async def test_an_edit_there_is_never_overwritten_by_a_draft(sides: Sides) -> None:
-    pusher = sides.engine._pusher
+    pusher = sides.attachment.pusher
     send = pusher._agent.post
 
     def edit_there(message: messages.Message, lane: int) -> None:
@@ -124,7 +124,7 @@ async def test_an_edit_there_is_never_overwritten_by_a_draft(sides: Sides) -> No
 async def test_a_draft_of_a_file_that_was_touched_there_does_not_stand_in_the_way(
     sides: Sides,
 ) -> None:
-    pusher = sides.engine._pusher
+    pusher = sides.attachment.pusher
     send = pusher._agent.post
 
     def touch_it(message: messages.Message, lane: int) -> None:
@@ -139,7 +139,7 @@ async def test_a_draft_of_a_file_that_was_touched_there_does_not_stand_in_the_wa
 
 
 async def test_a_draft_without_a_put_leaves_nothing(sides: Sides) -> None:
-    pusher = sides.engine._pusher
+    pusher = sides.attachment.pusher
     pusher._drafted = lambda *_: False
     line = pusher._uploads._line
     pusher._uploads._line = line._replace(drafted=lambda *_: False)

@@ -39,7 +39,7 @@ class Gate:
         agent: Any = sides.agent
         self._sender, self._acknowledge = agent._sender, agent._sender.acknowledged
         self._sender.acknowledged = self._acknowledged
-        uploads = sides.engine._pusher._uploads
+        uploads = sides.attachment.pusher._uploads
         self._send, self._room = uploads._line.send, room
         uploads._line = uploads._line._replace(send=self.send)
         self.reached, self._opened, self._heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -93,7 +93,7 @@ async def test_a_broken_upload_goes_on_where_it_stopped(sides: Sides, number: in
     assert not (sides.there / "large.bin").exists()
     await sides.attach()
     assert there(sides) == LARGE
-    assert sides.engine._pusher.bytes_sent < SIZE - 8 * LEAF
+    assert sides.attachment.pusher.bytes_sent < SIZE - 8 * LEAF
 
 
 async def test_the_next_sidecar_goes_on_too(sides: Sides) -> None:
@@ -102,7 +102,7 @@ async def test_the_next_sidecar_goes_on_too(sides: Sides) -> None:
     await sides.restart()
     await sides.attach()
     assert there(sides) == LARGE
-    assert sides.engine._pusher.bytes_sent < SIZE - 8 * LEAF
+    assert sides.attachment.pusher.bytes_sent < SIZE - 8 * LEAF
 
 
 async def test_what_changed_since_is_sent_and_what_did_not_is_not(sides: Sides) -> None:
@@ -112,7 +112,7 @@ async def test_what_changed_since_is_sent_and_what_did_not_is_not(sides: Sides) 
     sides.write("large.bin", changed)
     await sides.attach()
     assert there(sides) == changed
-    assert SIZE - 5 * LEAF < sides.engine._pusher.bytes_sent < SIZE - 3 * LEAF
+    assert SIZE - 5 * LEAF < sides.attachment.pusher.bytes_sent < SIZE - 3 * LEAF
 
 
 async def test_another_content_begins_anew(sides: Sides) -> None:
@@ -137,7 +137,7 @@ async def test_a_delta_goes_on_where_it_stopped(sides: Sides) -> None:
     assert there(sides) == LARGE
     await sides.attach()
     assert there(sides) == new
-    assert sides.engine._pusher.bytes_sent < 12 * LEAF
+    assert sides.attachment.pusher.bytes_sent < 12 * LEAF
 
 
 async def test_an_upload_that_is_called_off_stops_and_is_noted(sides: Sides) -> None:
@@ -183,7 +183,7 @@ async def test_how_far_an_upload_is_can_be_seen(sides: Sides) -> None:
     await sides.begin()
     await sides.attach()
     seen: list[Transfer] = []
-    uploads = sides.engine._pusher._uploads
+    uploads = sides.attachment.pusher._uploads
     uploads._moved = lambda: seen.extend(uploads.transfers)
     sides.write("large.bin", LARGE)
     await sides.engine.sync()
@@ -202,7 +202,7 @@ async def test_holes_are_neither_sent_nor_filled(sides: Sides) -> None:
     await sides.attach()
     arrived = sides.there / "sparse.img"
     assert arrived.read_bytes() == path.read_bytes()
-    assert sides.engine._pusher.bytes_sent < 20_000
+    assert sides.attachment.pusher.bytes_sent < 20_000
     if path.stat().st_blocks < 10_000:  # a file system that has them
         assert arrived.stat().st_blocks * 512 < 2_000_000
 

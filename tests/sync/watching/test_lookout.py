@@ -29,7 +29,7 @@ async def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def watching(sides: Sides, **settings: object) -> None:
     await sides.begin(**settings)
     await sides.attach()
-    await asyncio.wait_for(sides.engine._lookout.looked.wait(), DEADLINE)
+    await asyncio.wait_for(sides.attachment.lookout.looked.wait(), DEADLINE)
 
 
 async def test_an_edit_made_there_is_noticed(sides: Sides) -> None:
@@ -103,22 +103,22 @@ async def test_our_own_saves_cause_no_notice(sides: Sides) -> None:
 async def test_a_loss_of_notices_means_a_sweep(sides: Sides) -> None:
     sides.write("a.py", "ours")
     await watching(sides)
-    there = sides.engine._there
+    there = sides.attachment.there
     there.noticed = lambda entries: []  # the notice of this edit gets lost
     sides.write_there("a.py", "theirs")
-    sides.engine._lookout._noticed(messages.Noticed(there.number, True, identity.pack([])))
+    sides.attachment.lookout._noticed(messages.Noticed(there.number, True, identity.pack([])))
     await sides.until(lambda: sides.notes() == {"a.py": "newer-there"})
 
 
 async def test_a_hostile_notice_changes_nothing(sides: Sides) -> None:
     sides.write("a.py", "ours")
     await watching(sides)
-    there = sides.engine._there
+    there = sides.attachment.there
     strange = identity.Identity("f", 0o644, 1, 1, 1, 1)
     for path in ("../a.py", "/etc/passwd", ".sidecar/marker.json", "a\0b", "unknown.py"):
         body = identity.pack([(path, strange)])
-        sides.engine._lookout._noticed(messages.Noticed(there.number, False, body))
-    sides.engine._lookout._noticed(messages.Noticed(there.number, False, b"no list"))
+        sides.attachment.lookout._noticed(messages.Noticed(there.number, False, body))
+    sides.attachment.lookout._noticed(messages.Noticed(there.number, False, b"no list"))
     assert there.differing == {}
     assert sides.engine.attached
 
@@ -128,6 +128,6 @@ async def test_the_watch_stands_again_after_a_cut(sides: Sides) -> None:
     await watching(sides)
     await sides.cut()
     await sides.attach()
-    await asyncio.wait_for(sides.engine._lookout.looked.wait(), DEADLINE)
+    await asyncio.wait_for(sides.attachment.lookout.looked.wait(), DEADLINE)
     sides.write_there("a.py", "theirs")
     await sides.until(lambda: sides.notes() == {"a.py": "newer-there"})
