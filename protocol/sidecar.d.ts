@@ -133,7 +133,7 @@ export interface Empty {
 /**
  * Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
  * it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
- * outermost call first.
+ * outermost call first. `left`: pids there of what it started and what lives on.
  */
 export interface Exited {
   job: string;
@@ -143,6 +143,7 @@ export interface Exited {
   why: string;
   error: string;
   frames: Frame[];
+  left: number[];
 }
 
 /**
@@ -205,13 +206,18 @@ export interface InputParams {
 }
 
 /**
- * `state`: "running", "exited", "lost" (the machine was restarted, or its record is gone).
+ * `state`: "running", "exited", "lost" (the machine was restarted, or its supervisor killed),
+ * "unknown" (a newer sidecar keeps it; `why` says so). `machine`: its name by itself, where `host`
+ * is the configuration's. `peakMemory`: bytes, of the largest process; `dropped`: bytes of
+ * output that its log does not have any more; `left`: pids of what lives on behind its end.
+ * `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
+ * where they were asked for.
  */
 export interface Job {
   id: string;
   host: string;
   command: string;
-  state: "exited" | "lost" | "running";
+  state: "exited" | "lost" | "running" | "unknown";
   started: string;
   exitStatus: number | null;
   signal: string;
@@ -221,6 +227,26 @@ export interface Job {
   dirty: number;
   interpreter: string;
   terminal: boolean;
+  machine: string;
+  ended: string;
+  why: string;
+  peakMemory: number;
+  dropped: number;
+  left: number[];
+  mine: boolean;
+  owner: string;
+  gpus: number[];
+}
+
+/**
+ * `all`: also what others started there on this account. `gpus`: look which ones the jobs that
+ * run have in use; may take a second.
+ */
+export interface JobsParams {
+  project?: string;
+  host?: string;
+  all?: boolean;
+  gpus?: boolean;
 }
 
 export interface JobsResult {
@@ -256,14 +282,6 @@ export interface PathNote {
   text: string;
   here: Version | null;
   there: Version | null;
-}
-
-/**
- * Base of requests that concern one project on one host.
- */
-export interface Place {
-  project?: string;
-  host?: string;
 }
 
 /**
@@ -573,7 +591,7 @@ export interface Requests {
   'sidecar/input': { params: InputParams; result: Empty };
   'sidecar/resize': { params: ResizeParams; result: Empty };
   'sidecar/signal': { params: SignalParams; result: Empty };
-  'sidecar/jobs': { params: Place; result: JobsResult };
+  'sidecar/jobs': { params: JobsParams; result: JobsResult };
   'sidecar/attach': { params: AttachParams; result: AttachResult };
   'sidecar/debug': { params: DebugParams; result: DebugResult };
   'sidecar/sync': { params: SyncParams; result: SyncResult };

@@ -356,7 +356,7 @@ class Frame(Message, frozen=True, kw_only=True):
 class Exited(Message, frozen=True, kw_only=True):
     """Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
     it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
-    outermost call first."""
+    outermost call first. `left`: pids there of what it started and what lives on."""
 
     job: str
     host: str
@@ -365,15 +365,21 @@ class Exited(Message, frozen=True, kw_only=True):
     why: str = ""
     error: str = ""
     frames: list[Frame] = []
+    left: list[int] = []
 
 
 class Job(Message, frozen=True, kw_only=True):
-    """`state`: "running", "exited", "lost" (the machine was restarted, or its record is gone)."""
+    """`state`: "running", "exited", "lost" (the machine was restarted, or its supervisor killed),
+    "unknown" (a newer sidecar keeps it; `why` says so). `machine`: its name by itself, where `host`
+    is the configuration's. `peak_memory`: bytes, of the largest process; `dropped`: bytes of
+    output that its log does not have any more; `left`: pids of what lives on behind its end.
+    `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
+    where they were asked for."""
 
     id: str
     host: str
     command: str
-    state: Literal["running", "exited", "lost"]
+    state: Literal["running", "exited", "lost", "unknown"]
     started: str
     exit_status: int | None = None
     signal: str = ""
@@ -383,6 +389,23 @@ class Job(Message, frozen=True, kw_only=True):
     dirty: int = 0
     interpreter: str = ""
     terminal: bool = False
+    machine: str = ""
+    ended: str = ""
+    why: str = ""
+    peak_memory: int = 0
+    dropped: int = 0
+    left: list[int] = []
+    mine: bool = True
+    owner: str = ""
+    gpus: list[int] = []
+
+
+class JobsParams(Place, frozen=True, kw_only=True):
+    """`all`: also what others started there on this account. `gpus`: look which ones the jobs that
+    run have in use; may take a second."""
+
+    all: bool = False
+    gpus: bool = False
 
 
 class JobsResult(Message, frozen=True, kw_only=True):
@@ -536,7 +559,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/input": (InputParams, Empty),
     "sidecar/resize": (ResizeParams, Empty),
     "sidecar/signal": (SignalParams, Empty),
-    "sidecar/jobs": (Place, JobsResult),
+    "sidecar/jobs": (JobsParams, JobsResult),
     "sidecar/attach": (AttachParams, AttachResult),
     "sidecar/debug": (DebugParams, DebugResult),
     "sidecar/sync": (SyncParams, SyncResult),

@@ -20,6 +20,7 @@ from sidecar.agent import (
     private,
     process,
     records,
+    remains,
     tail,
 )
 from sidecar.agent.failure import Failure
@@ -84,6 +85,8 @@ class Jobs:
                 self._send(m.JobList(message.id, self._list()))
         except Failure as error:
             self._fail(message.id, error)
+        except records.RecordError as error:
+            self._fail(message.id, _unknown(message.job, error))
 
     def close(self) -> None:
         """Lets go of all jobs; they run on."""
@@ -265,15 +268,18 @@ class Jobs:
     def _signal(self, message: m.Signal) -> None:
         folder = self._folder(message.job)
         record, state = records.refreshed(folder, self._here)
-        if state == records.EXITED:
-            raise Failure("over", "Job %s has ended already" % message.job)
         if state == records.ELSEWHERE:
             raise Failure(
                 "elsewhere",
                 "Job %s runs on %s, not here" % (message.job, record.host),
-                "this is %s" % os.uname().nodename,
-                "stop it from there",
+                "this is %s, and nothing is signalled from another machine" % os.uname().nodename,
+                "log in to %s and run `kill %d` there, or use a host of the configuration that "
+                "always leads to it" % (record.host, record.process.pid),
             )
+        if state == records.EXITED:
+            self._signal_remains(record, state, message.name)
+            self._send(m.Done(message.id))
+            return
         attached = self._attach(message.job, folder)
         if attached is not None:
             with self._lock:
@@ -283,20 +289,20 @@ class Jobs:
             with self._lock:
                 if self._signals.pop(message.id, None) is None:
                     return  # answered already
-        # Nobody owns it any more, or nobody answers: the process itself can still be told.
-        self._signal_directly(record, message.name)
+        # Nobody owns it any more, or nobody answers: its processes can still be told.
+        if record.place != self._here:
+            raise Failure("over", "Job %s is not running any more" % record.id)
+        self._signal_remains(record, records.LOST, message.name)
         self._send(m.Done(message.id))
 
-    def _signal_directly(self, record: records.Record, name: str) -> None:
+    def _signal_remains(self, record: records.Record, state: str, name: str) -> None:
+        """To whatever is left of a job without a supervisor, on this machine alone."""
         number = getattr(signal, "SIG" + name, None)
         if not isinstance(number, signal.Signals):
             raise Failure("usage", "There is no signal %.20r on this machine" % name)
-        if record.place != self._here or not record.process.alive():
-            raise Failure("over", "Job %s is not running any more" % record.id)
-        try:
-            os.killpg(record.process.pid, number)
-        except OSError as error:
-            raise Failure("system", "Job %s was not signalled" % record.id, str(error)) from None
+        left = remains.of(record, state, self._here, remains.marked())
+        if not remains.signal(left, number):
+            raise Failure("over", "Job %s has ended already" % record.id)
 
     def _attach(self, job: str, folder: str) -> Optional[attachment.Attachment]:
         """The connection to the job's supervisor, made if there is none; None where there is
@@ -347,16 +353,19 @@ class Jobs:
     # --- what is there --------------------------------------------------------------------------
 
     def _list(self) -> bytes:
-        private.folder(self._state, "jobs")
         described: List[Dict[str, Any]] = []
         size = 0
-        for folder in records.newest(self._state, MOST_JOBS):
+        known = remains.marked()
+        for folder in records.newest(self._states(), MOST_JOBS):
             try:
                 record, state = records.refreshed(folder, self._here)
+            except records.RecordNewer as error:
+                one = records.describe_unread(folder, str(error))
             except records.RecordError:
-                continue  # being made, or of a later version
-            one = records.describe(record, state)
-            one["log_bytes"] = joblog.size(folder)
+                continue  # being made
+            else:
+                one = records.describe(record, state, remains.of(record, state, self._here, known))
+                one["log_bytes"] = joblog.size(folder)
             size += len(json.dumps(one))
             if size > LIST_BYTES:
                 break
@@ -364,20 +373,41 @@ class Jobs:
         described.sort(key=lambda one: float(one["started"]), reverse=True)
         return json.dumps(described, separators=(",", ":")).encode("ascii")
 
+    def _states(self) -> List[str]:
+        """The state folders whose jobs are shown: ours, which must be safe, and those of machines
+        that share it, where they are."""
+        own, *others = records.states(self._state)
+        private.folder(own, "jobs")
+        safe = [own]
+        for other in others:
+            try:
+                private.folder(other, "jobs")
+            except Failure:
+                continue
+            safe.append(other)
+        return safe
+
     def _folder(self, job: str) -> str:
+        """The folder of that job: on this machine, whether it is there or not, else on another
+        that shares the state folder."""
         private.folder(self._state, "jobs")
         try:
-            return records.folder(self._state, job)
+            own = records.folder(self._state, job)
+            if os.path.lexists(own):
+                return own
+            for other in self._states()[1:]:
+                shared = records.folder(other, job)
+                if os.path.lexists(shared):
+                    return shared
         except records.RecordError as error:
             raise Failure("no-such-job", "There is no such job", str(error)) from None
+        return own
 
     def _record(self, folder: str) -> records.Record:
         try:
             return records.read(folder)
         except records.RecordError as error:
-            raise Failure(
-                "no-such-job", "Job %s is not known" % os.path.basename(folder), str(error)
-            ) from None
+            raise _unknown(os.path.basename(folder), error) from None
 
     def _fail(self, request: int, error: Failure) -> None:
         self._tell(m.Fail(request, error.code, error.what, error.why, error.fix))
@@ -387,6 +417,12 @@ class Jobs:
             self._send(message)
         except LinkClosed:
             pass  # nobody is there to be told
+
+
+def _unknown(job: str, error: records.RecordError) -> Failure:
+    newer = isinstance(error, records.RecordNewer)
+    fix = "use the sidecar that started it, or a later one" if newer else ""
+    return Failure("no-such-job", "Job %s is not known" % job, str(error), fix)
 
 
 def environment(run: m.Run) -> Dict[str, str]:

@@ -1,20 +1,21 @@
 """A job's folder: `<state>/jobs/<id>/` with `record.json` and `log`.
 
 The folder outlives the job, the agent and the connection, and may lie on a file system that many
-machines share. Its version stands in the record; one that is newer than ours is told, not
-guessed at. Only the job's supervisor writes here. Folders are 0700 and files 0600: a command
-line or the output may hold what is nobody else's business, and so environment variables are kept
-by their names alone.
+machines share: each has its own below the same folder, and reads what the others have. Its version
+stands in the record: that before ours is read, one that is newer is told, not guessed at. Only the
+job's supervisor writes here. Folders are 0700 and files 0600: a command line or the output may hold
+what is nobody else's business, and so environment variables are kept by their names alone.
 """
 
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from sidecar.agent import machine
 
-VERSION = 1
+VERSION = 2
+"""1 had bare numbers in `left`, and one file of log."""
 
 RUNNING = "running"
 EXITED = "exited"
@@ -22,13 +23,22 @@ LOST = "lost"
 """Its supervisor is gone without a word: the machine was restarted, or somebody killed it."""
 ELSEWHERE = "elsewhere"
 """It runs, as far as the record says, but on another machine: only to be read from here."""
+NEWER = "newer"
+"""Its record is of a later version: that it is there is all that is known."""
 
 MAX_RECORD = 1 << 20
+MOST_MACHINES = 100
+"""State folders of other machines that are looked through: the login nodes of a cluster are few."""
+
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}\Z")
 
 
 class RecordError(Exception):
     """There is no such job, or its record cannot be read; the message says which."""
+
+
+class RecordNewer(RecordError):
+    """A later version of the sidecar wrote it."""
 
 
 class Process(NamedTuple):
@@ -69,7 +79,7 @@ class Record(NamedTuple):
     why: str = ""
     peak_rss: int = 0
     dropped: int = 0
-    left: List[int] = []  # never changed in place: a record is replaced whole
+    left: List[Process] = []  # never changed in place: a record is replaced whole
 
     @property
     def over(self) -> bool:
@@ -97,6 +107,7 @@ def write(path: str, record: Record) -> None:
     content["place"] = record.place._asdict()
     content["supervisor"] = record.supervisor._asdict()
     content["process"] = record.process._asdict()
+    content["left"] = [one._asdict() for one in record.left]
     temporary = os.path.join(path, "record.json.new")
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
@@ -110,7 +121,7 @@ def read(path: str) -> Record:
     """The record in the job's folder `path`.
 
     Raises:
-        RecordError: none there, damaged, or of a later version.
+        RecordError: none there, or damaged; RecordNewer: of a later version.
     """
     job = os.path.basename(path)
     try:
@@ -121,9 +132,17 @@ def read(path: str) -> Record:
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError("the record of job %s cannot be read: %s" % (job, error)) from None
     version = content.pop("version", None) if isinstance(content, dict) else None
-    if version != VERSION:
+    if isinstance(version, int) and version > VERSION:
+        raise RecordNewer(
+            "the record of job %s has version %d, and this sidecar reads up to %d"
+            % (job, version, VERSION)
+        )
+    if version not in (VERSION, VERSION - 1):
         raise RecordError("the record of job %s has version %r, not %d" % (job, version, VERSION))
     try:
+        if version == 1:
+            content["left"] = [{"pid": pid, "start": ""} for pid in content.get("left", [])]
+        content["left"] = [Process(**one) for one in content["left"]]
         content["place"] = machine.Place(**content["place"])
         content["supervisor"] = Process(**content["supervisor"])
         content["process"] = Process(**content["process"])
@@ -160,22 +179,42 @@ def refreshed(path: str, here: machine.Place) -> Tuple[Record, str]:
     return record, found
 
 
-def newest(state_folder: str, limit: int) -> List[str]:
-    """Folders of jobs, the one that was made last first."""
+def states(state_folder: str) -> List[str]:
+    """The state folders that may hold jobs, this machine's first: behind one name there may be
+    several machines that share a home, and each has its own, called after it (main.py)."""
+    base, name = os.path.split(state_folder)
+    if name != os.uname().nodename:
+        return [state_folder]
     try:
-        with os.scandir(os.path.join(state_folder, "jobs")) as entries:
-            found = [
-                (entry.stat(follow_symlinks=False).st_mtime, entry.path)
+        with os.scandir(base) as entries:
+            others = sorted(
+                entry.path
                 for entry in entries
-                if _ID.match(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-    except FileNotFoundError:
-        return []
+                if entry.name != name and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        others = []
+    return [state_folder, *others[:MOST_MACHINES]]
+
+
+def newest(state_folders: Iterable[str], limit: int) -> List[str]:
+    """Folders of jobs, the one that was made last first."""
+    found: List[Tuple[float, str]] = []
+    for state_folder in state_folders:
+        try:
+            with os.scandir(os.path.join(state_folder, "jobs")) as entries:
+                found += [
+                    (entry.stat(follow_symlinks=False).st_mtime, entry.path)
+                    for entry in entries
+                    if _ID.match(entry.name) and entry.is_dir(follow_symlinks=False)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
     return [path for _, path in sorted(found, reverse=True)[:limit]]
 
 
-def describe(record: Record, found: str) -> Dict[str, Any]:
-    """A job as messages.JobList tells it."""
+def describe(record: Record, found: str, left: List[int]) -> Dict[str, Any]:
+    """A job as messages.JobList tells it. `left`: its processes that live on behind its end."""
     return {
         "id": record.id,
         "argv": record.argv,
@@ -191,6 +230,16 @@ def describe(record: Record, found: str) -> Dict[str, Any]:
         "terminal": record.terminal,
         "peak_rss": record.peak_rss,
         "dropped": record.dropped,
-        "left": record.left,
+        "left": left,
         "record": record.notes,
     }
+
+
+def describe_unread(path: str, why: str) -> Dict[str, Any]:
+    """The same for one whose record is of a later version."""
+    try:
+        started = os.lstat(path).st_mtime
+    except OSError:
+        started = 0.0
+    job = os.path.basename(path)
+    return {"id": job, "argv": [], "cwd": "", "state": NEWER, "started": started, "why": why}

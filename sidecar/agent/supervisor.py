@@ -157,7 +157,7 @@ class Supervisor:
             for key, _ in self._selector.select(self._patience()):
                 key.data()
             self._deadlines()
-        left = self._left()
+        left = self._left_behind()
         if left != self._record.left:
             self._record = self._record._replace(left=left)
             try:
@@ -215,7 +215,7 @@ class Supervisor:
         self._end_at = None
         self._log.ending = False
         self._record = self._record._replace(
-            ended=time.time(), dropped=self._log.dropped, left=self._left()
+            ended=time.time(), dropped=self._log.dropped, left=self._left_behind()
         )
         try:
             records.write(self._folder, self._record)
@@ -230,6 +230,9 @@ class Supervisor:
 
     def _left(self) -> List[int]:
         return sorted(set(machine.descendants(os.getpid())) - {self.pid})
+
+    def _left_behind(self) -> List[records.Process]:
+        return [_itself(pid) for pid in self._left()]
 
     # --- signals --------------------------------------------------------------------------------
 

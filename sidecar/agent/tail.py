@@ -6,9 +6,9 @@ seconds; nothing else polls.
 """
 
 import threading
-from typing import Callable, Iterable, Optional
+from typing import Callable, Iterable, Optional, Sequence
 
-from sidecar.agent import attachment, joblog, machine, records
+from sidecar.agent import attachment, joblog, machine, records, remains
 from sidecar.agent.outbox import LinkClosed
 from sidecar.core import frames
 from sidecar.core import messages as m
@@ -107,20 +107,26 @@ class Tail:
         return False
 
     def _send_end(self) -> None:
-        record, state = records.refreshed(self._folder, machine.here())
+        here = machine.here()
+        record, state = records.refreshed(self._folder, here)
+        left = [one.pid for one in record.left if one.alive()] if record.place == here else []
         if state == records.LOST:
+            left = remains.of(record, state, here, remains.marked())
             self._tell(
                 0,
                 "its supervisor on %s is gone (killed, or the machine was restarted), so nobody "
                 "knows how it ended" % record.host,
+                left,
             )
         elif record.status is None:
-            self._tell(0, record.why or "its exit status is not known")
+            self._tell(0, record.why or "its exit status is not known", left)
         else:
-            self._tell(record.status, record.why)
+            self._tell(record.status, record.why, left)
 
-    def _tell(self, status: int, why: str) -> None:
+    def _tell(self, status: int, why: str, left: Sequence[int] = ()) -> None:
         try:
-            self._send(m.Exited(self._job, status, why, self._reader.offset), frames.STREAMS)
+            self._send(
+                m.Exited(self._job, status, why, self._reader.offset, list(left)), frames.STREAMS
+            )
         except LinkClosed:
             pass  # as above

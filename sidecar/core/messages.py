@@ -630,12 +630,14 @@ class Output(NamedTuple):
 
 class Exited(NamedTuple):
     """`status`: exit status, or minus the signal's number. `why`: where neither is known. `end`:
-    the offset behind the last Output of this Tail, -1 from an agent that does not tell."""
+    the offset behind the last Output of this Tail, -1 from an agent that does not tell. `left`:
+    processes of the job that live on."""
 
     job: str
     status: int
     why: str = ""
     end: int = -1
+    left: List[int] = []
 
 
 class Input(NamedTuple):
@@ -663,7 +665,8 @@ class Resize(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """To the job's process group. `name`: "INT", "TERM", "KILL", …"""
+    """To the job's process group, and all but the keys' signals (INT, QUIT, TSTP) to what has left
+    it; to what is left of a job that has ended. `name`: "INT", "TERM", "KILL", …"""
 
     id: int
     job: str

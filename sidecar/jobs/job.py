@@ -30,6 +30,12 @@ STOP_STEPS = (("INT", 5.0), ("TERM", 5.0), ("KILL", 5.0))
 """What `stop` sends, and how many seconds the job has to end by it. A training that writes its
 checkpoint on INT takes some; who cannot wait sends KILL."""
 
+LAST_WORDS = 1.0
+"""Seconds that what outlives the job's end by INT has, before TERM."""
+
+LOOK = 0.25
+"""Seconds between two looks at what is left of a job that was stopped."""
+
 HOLD_EVERY = 128 * 1024
 """Bytes of output after which the job's side hears that they were read."""
 
@@ -237,7 +243,8 @@ class Job:
         await agent.request(lambda number: messages.Signal(number, self.id, name))
 
     async def stop(self, steps: tuple[tuple[str, float], ...] = STOP_STEPS) -> str:
-        """Ends the job: INT, then TERM, then KILL, each with some time to work.
+        """Ends the job and what it started: INT, then TERM, then KILL, each with some time to
+        work. What left the job's process group, or its session, hears of it from TERM on.
 
         Returns:
             What is still there of it, in words; "" where nothing is.
@@ -245,6 +252,7 @@ class Job:
             RemoteError, Disconnected: as `signal`; what was sent has been sent.
         """
         self._stopping += 1
+        left: list[int] | None = None
         try:
             await self._reach()
             for name, patience in steps:
@@ -255,8 +263,13 @@ class Job:
                         raise
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(asyncio.shield(self.exited), patience)
-                    return await self._remains()
-            return f"job {self.id} on {self.host} did not end by {steps[-1][0]}"
+                    left = await self._left_within(patience if name != "INT" else LAST_WORDS)
+                    if not left:
+                        return ""
+            if left is None:
+                return f"job {self.id} on {self.host} did not end by {steps[-1][0]}"
+            pids = ", ".join(str(pid) for pid in left)
+            return f"what it started lives on on {self.host}: process {pids}"
         finally:
             self._stopping -= 1
 
@@ -266,14 +279,20 @@ class Job:
             self._expected = None
             await self.tail()
 
-    async def _remains(self) -> str:
-        answer = await self._connected().request(messages.Jobs)
-        assert isinstance(answer, messages.JobList)
-        for one in listing.decode(answer.body):
-            if one.id == self.id and one.left:
-                pids = ", ".join(str(pid) for pid in one.left)
-                return f"what it started lives on on {self.host}: process {pids}"
-        return ""
+    async def _left_within(self, patience: float) -> list[int]:
+        """The processes that are left of the ended job after that many seconds; none sooner. No
+        message tells of the end of what is nobody's child, so this looks."""
+        looks = max(1, round(patience / LOOK))
+        for look in range(looks):
+            if look:
+                await asyncio.sleep(LOOK)
+            answer = await self._connected().request(messages.Jobs)
+            assert isinstance(answer, messages.JobList)
+            found = [one for one in listing.decode(answer.body) if one.id == self.id]
+            left = found[0].left if found else []
+            if not left:
+                break
+        return left
 
     # --- what the agent tells ----------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from sidecar import api
 from sidecar.errors import RemoteError
 from sidecar.jobs.output import signal_name
 
+State = Literal["running", "exited", "lost", "unknown"]
+
 
 class Listed(msgspec.Struct, frozen=True):
     """One job, with the fields of agent/records.describe. Fields that are not known here are
@@ -53,9 +55,11 @@ def decode(body: bytes) -> list[Listed]:
 
 def describe(one: Listed, host: str) -> api.Job:
     """The job for people and editors; `host` is the configuration's name for it."""
-    state: Literal["running", "exited", "lost"] = "running"
+    state: State = "running"  # also where it runs on another machine, which `machine` names
     if one.state in ("exited", "lost"):
         state = "exited" if one.state == "exited" else "lost"
+    elif one.state == "newer":
+        state = "unknown"
     signalled = one.status is not None and one.status < 0
     return api.Job(
         id=one.id,
@@ -71,6 +75,12 @@ def describe(one: Listed, host: str) -> api.Job:
         dirty=_number(one.record.get("dirty", "")),
         interpreter=one.record.get("interpreter", ""),
         terminal=one.terminal,
+        machine=one.host,
+        ended="" if one.ended is None else _time(one.ended),
+        peak_memory=one.peak_rss,
+        dropped=one.dropped,
+        left=one.left,
+        why=one.why,
     )
 
 

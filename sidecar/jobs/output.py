@@ -72,10 +72,11 @@ class OutputReader:
 
     def exited(self, message: messages.Exited) -> api.Exited:
         """The end as a notification, with the last traceback if the program failed."""
+        left = list(message.left)
         if message.why:
-            return api.Exited(job=self._job, host=self._host, status=-1, why=message.why)
+            return api.Exited(job=self._job, host=self._host, status=-1, why=message.why, left=left)
         if message.status == 0:
-            return api.Exited(job=self._job, host=self._host, status=0)
+            return api.Exited(job=self._job, host=self._host, status=0, left=left)
         found = self._stderr.result() or self._stdout.result()
         return api.Exited(
             job=self._job,
@@ -84,6 +85,7 @@ class OutputReader:
             signal=signal_name(-message.status) if message.status < 0 else "",
             error=found.error if found else "",
             frames=[self._frame(*call) for call in found.calls] if found else [],
+            left=left,
         )
 
     def _frame(self, file: str, line: int, function: str) -> api.Frame:

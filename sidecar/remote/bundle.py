@@ -69,6 +69,7 @@ OTHERS = (
     "core.utf8",
     "agent.process",
     "agent.records",
+    "agent.remains",
     "agent.joblog",
     "agent.readers",
     "agent.control",

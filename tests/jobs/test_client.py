@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar import api
+from sidecar.agent import machine
 from sidecar.core import frames
 from sidecar.core import messages as m
 from sidecar.core.delta import content_digest, encode_literal
@@ -165,7 +166,41 @@ async def test_stop_says_what_lives_on(place: Place) -> None:
     await watcher.saw("\n")
     pid = watcher.text().strip()
     assert pid in await job.stop((("INT", 10.0),))
-    os.kill(int(pid), 9)
+    # It has ended, and what is left of it can still be stopped, by whoever comes.
+    (listed,) = await place.client.list(place.agent)
+    assert (listed.state, listed.left) == ("exited", [int(pid)])
+    assert await place.client.find(place.agent, job.id).stop() == ""
+    (listed,) = await place.client.list(place.agent)
+    assert listed.left == []
+
+
+async def test_stop_ends_what_left_its_session_and_what_became_a_daemon(place: Place) -> None:
+    """A daemon forks twice: its parent has ended, so nothing but the supervisor knows it."""
+    script = (
+        "setsid sleep 61 >/dev/null 2>&1 & echo $!; "
+        "(setsid sh -c 'sleep 62 & echo $!; exec >/dev/null 2>&1' &); exec sleep 60"
+    )
+    job, watcher = await start(place, "sh", "-c", script)
+    await watcher.saw("\n")
+    await watcher.until(lambda: len(watcher.text().split()) == 2)
+    pids = [int(pid) for pid in watcher.text().split()]
+    assert all(machine.start_time(pid) for pid in pids)
+    assert await job.stop() == ""
+    assert not any(machine.start_time(pid) for pid in pids)
+
+
+async def test_a_job_whose_supervisor_was_killed_is_stopped_with_its_daemons(place: Place) -> None:
+    script = "setsid sleep 61 >/dev/null 2>&1 & echo $!; exec sleep 60"
+    job, watcher = await start(place, "sh", "-c", script)
+    await watcher.saw("\n")
+    (record,) = place.records()
+    os.kill(record.supervisor.pid, 9)
+    end = await watcher.end()
+    assert "supervisor" in end.why
+    assert set(end.left) == {record.process.pid, int(watcher.text())}
+    assert await job.stop() == ""
+    assert not machine.start_time(record.process.pid)
+    assert not machine.start_time(int(watcher.text()))
 
 
 async def test_a_traceback_is_told_with_local_paths(place: Place) -> None:
