@@ -3,6 +3,26 @@
 export const VERSION: 1;
 
 /**
+ * What `recall` of RunParams knows of a target; `args` sets it, [] forgets it.
+ */
+export interface ArgumentsParams {
+  project?: string;
+  host?: string;
+  target: string;
+  module?: boolean;
+  cwd?: string;
+  args?: string[] | null;
+}
+
+/**
+ * `target`: relative to the project's root.
+ */
+export interface ArgumentsResult {
+  target: string;
+  args: string[];
+}
+
+/**
  * Request `sidecar/askSecret` to the client. The answer's `value` is None where the person
  * dismissed it.
  */
@@ -73,7 +93,7 @@ export interface DebugEnded {
 }
 
 /**
- * Like RunParams, under debugpy. The debuggee starts when a client connects and launches.
+ * As RunParams, under debugpy. The debuggee starts when a client connects and launches.
  */
 export interface DebugParams {
   project?: string;
@@ -86,6 +106,7 @@ export interface DebugParams {
   asIs?: boolean;
   stopOnEntry?: boolean;
   justMyCode?: boolean;
+  recall?: boolean;
 }
 
 /**
@@ -350,10 +371,13 @@ export interface ResolveResult {
 }
 
 /**
- * `target`: a `.py` file (absolute, or relative to `cwd`), a program's name, or a module's
- * name where `module` is set. `cwd`: absolute, here; "" is the project's root. `asIs`: run what
- * is there, whatever differs. `terminal`: give it a PTY of that size. `dirty`: paths with
- * unsaved changes, so that the answer can say so.
+ * `target`: a `.py` file (absolute, or relative to `cwd`), a test of one as pytest names it
+ * ("tests/test_x.py::test_y"), a program's name, or a module's name where `module` is set. `cwd`:
+ * absolute, here; "" is the project's root. `asIs`: run what is there, whatever differs.
+ * `terminal`: give it a PTY of that size. `dirty`: paths with unsaved changes, so that the answer
+ * can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
+ * shows them where it has the file open, else as they are saved. `recall`: without `args`, those
+ * that the target was last run with so; `args` are remembered, and ["--"] forgets them.
  */
 export interface RunParams {
   project?: string;
@@ -369,11 +393,15 @@ export interface RunParams {
   rows?: number;
   columns?: number;
   dirty?: string[];
+  first?: number;
+  last?: number;
+  recall?: boolean;
 }
 
 /**
  * The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
- * `headline`: one line that says where and with what it runs.
+ * `headline`: one line that says where and with what it runs. `args`: that it runs with, given or
+ * recalled.
  */
 export interface RunResult {
   job: string;
@@ -381,6 +409,7 @@ export interface RunResult {
   pid: number;
   interpreter: string;
   headline: string;
+  args: string[];
 }
 
 /**
@@ -588,6 +617,7 @@ export interface WhyResult {
 
 export interface Requests {
   'sidecar/run': { params: RunParams; result: RunResult };
+  'sidecar/arguments': { params: ArgumentsParams; result: ArgumentsResult };
   'sidecar/input': { params: InputParams; result: Empty };
   'sidecar/resize': { params: ResizeParams; result: Empty };
   'sidecar/signal': { params: SignalParams; result: Empty };

@@ -263,10 +263,13 @@ class WhyResult(Message, frozen=True, kw_only=True):
 
 
 class RunParams(Place, frozen=True, kw_only=True):
-    """`target`: a `.py` file (absolute, or relative to `cwd`), a program's name, or a module's
-    name where `module` is set. `cwd`: absolute, here; "" is the project's root. `as_is`: run what
-    is there, whatever differs. `terminal`: give it a PTY of that size. `dirty`: paths with
-    unsaved changes, so that the answer can say so."""
+    """`target`: a `.py` file (absolute, or relative to `cwd`), a test of one as pytest names it
+    ("tests/test_x.py::test_y"), a program's name, or a module's name where `module` is set. `cwd`:
+    absolute, here; "" is the project's root. `as_is`: run what is there, whatever differs.
+    `terminal`: give it a PTY of that size. `dirty`: paths with unsaved changes, so that the answer
+    can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
+    shows them where it has the file open, else as they are saved. `recall`: without `args`, those
+    that the target was last run with so; `args` are remembered, and ["--"] forgets them."""
 
     target: str
     args: list[str] = []
@@ -279,17 +282,38 @@ class RunParams(Place, frozen=True, kw_only=True):
     rows: int = 24
     columns: int = 80
     dirty: list[str] = []
+    first: int = 0
+    last: int = 0
+    recall: bool = False
 
 
 class RunResult(Message, frozen=True, kw_only=True):
     """The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
-    `headline`: one line that says where and with what it runs."""
+    `headline`: one line that says where and with what it runs. `args`: that it runs with, given or
+    recalled."""
 
     job: str
     host: str
     pid: int
     interpreter: str
     headline: str
+    args: list[str] = []
+
+
+class ArgumentsParams(Place, frozen=True, kw_only=True):
+    """What `recall` of RunParams knows of a target; `args` sets it, [] forgets it."""
+
+    target: str
+    module: bool = False
+    cwd: str = ""
+    args: list[str] | None = None
+
+
+class ArgumentsResult(Message, frozen=True, kw_only=True):
+    """`target`: relative to the project's root."""
+
+    target: str
+    args: list[str]
 
 
 class JobParams(Place, frozen=True, kw_only=True):
@@ -416,7 +440,7 @@ class JobsResult(Message, frozen=True, kw_only=True):
 
 
 class DebugParams(Place, frozen=True, kw_only=True):
-    """Like RunParams, under debugpy. The debuggee starts when a client connects and launches."""
+    """As RunParams, under debugpy. The debuggee starts when a client connects and launches."""
 
     target: str
     args: list[str] = []
@@ -426,6 +450,7 @@ class DebugParams(Place, frozen=True, kw_only=True):
     as_is: bool = False
     stop_on_entry: bool = False
     just_my_code: bool = True
+    recall: bool = False
 
 
 class DebugResult(Message, frozen=True, kw_only=True):
@@ -556,6 +581,7 @@ class Welcome(Message, frozen=True, kw_only=True):
 
 REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/run": (RunParams, RunResult),
+    "sidecar/arguments": (ArgumentsParams, ArgumentsResult),
     "sidecar/input": (InputParams, Empty),
     "sidecar/resize": (ResizeParams, Empty),
     "sidecar/signal": (SignalParams, Empty),

@@ -141,6 +141,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="no terminal there, though there is one here",
     )
+    run.add_argument(
+        "--lines", default="", metavar="FIRST-LAST", help="only these of the file, as a cell"
+    )
     add("shell", "run:shell", "a terminal there, in this folder", place)
     add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
     logs = add("logs", "run:logs", "a job's output so far", place, job)

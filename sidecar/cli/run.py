@@ -36,6 +36,7 @@ SHELL = 'exec "${SHELL:-/bin/sh}" -l'
 
 def run(options: argparse.Namespace) -> int:
     wants_one = screen.is_ours() and not options.detach and not options.no_terminal
+    first, last = lines(options.lines)
     return _run(
         options,
         api.RunParams(
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
             env=variables(options.env),
             as_is=options.as_is,
             detach=options.detach,
+            first=first,
+            last=last,
             **_terminal(wants_one),
         ),
     )
@@ -111,6 +114,17 @@ def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
         if stdin and found.terminal and screen.is_ours():
             return job.show()
         return job.follow(stdin=stdin)
+
+
+def lines(given: str) -> tuple[int, int]:
+    """FIRST-LAST, or one number; (0, 0) for the whole file."""
+    first, dash, last = given.partition("-")
+    numbers = (first, last if dash else first)
+    if not given:
+        return 0, 0
+    if not all(one.isdecimal() and len(one) < 10 for one in numbers) or not int(first):
+        raise UsageError(f"{given!r} are no lines", "", "write --lines 10-20")
+    return int(numbers[0]), int(numbers[1])
 
 
 def variables(given: list[str]) -> dict[str, str]:

@@ -67,6 +67,10 @@ class Client:
         """Files that it shows with changes that are not saved, by absolute path."""
         return set()
 
+    def text_of(self, path: str) -> str | None:
+        """What it shows of a file that it has open; None where it has not."""
+        return None
+
     # --- telling -----------------------------------------------------------------------------
 
     async def output(self, part: api.Output) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 
 from sidecar import api
 from sidecar.debug.rewrite import Launch
 from sidecar.debug.session import DebugSession
 from sidecar.errors import RunError, UsageError
+from sidecar.hub import advice, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.registry import Registry
+from sidecar.hub.runs import with_arguments
 from sidecar.hub.sessions import Session
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,19 @@ class Debugging:
 
     @staticmethod
     async def _start(client: Client, session: Session, params: api.DebugParams) -> DebugSession:
-        _refuse_what_is_not_here(params, str(session.project.spelled))
+        looked = await asyncio.to_thread(target.look, params, str(session.project.spelled))
+        advice.refuse_what_is_missing(session, params, looked)
+        if not (looked.file or params.module or params.as_is):
+            raise UsageError(
+                f"{params.target} is no Python file",
+                "debugpy runs nothing else",
+                "name a file of the project, or a module with -m",
+            )
+        params = with_arguments(session, params, looked)
         agent = await session.ready()
         interpreter = await session.interpreter()
+        paths = session.path_map()
+        launched = target.to_debug(params, looked, paths)
 
         async def barrier() -> None:
             await _in_step(session, as_is=params.as_is)
@@ -60,12 +71,12 @@ class Debugging:
         client.run_begins()
         return await DebugSession.start(
             agent,
-            pathmap=session.path_map(),
+            pathmap=paths,
             launch=Launch(
                 interpreter=interpreter.path,
-                target=params.target,
-                args=params.args,
-                module=params.module,
+                target=launched.target,
+                args=launched.args,
+                module=launched.module,
                 cwd=params.cwd,
                 env={**session.host.environment(client.environ), **params.env},
                 just_my_code=params.just_my_code,
@@ -95,22 +106,6 @@ class Debugging:
     def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _refuse_what_is_not_here(params: api.DebugParams, root: str) -> None:
-    """A debugger that waits for a client to start a file that is missing would only confuse.
-
-    Raises:
-        UsageError: the target is a file that is not here; `as_is` debugs one that only the
-            remote has.
-    """
-    path = os.path.join(params.cwd or root, params.target)
-    if not (params.module or params.as_is or os.path.isfile(path)):
-        raise UsageError(
-            f"{params.target} is no file here",
-            f"looked for {path}",
-            "name a file of the project, or a module with -m; --as-is takes the remote's",
-        )
 
 
 async def _in_step(session: Session, *, as_is: bool) -> None:

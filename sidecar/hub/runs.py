@@ -7,14 +7,18 @@ import base64
 import binascii
 import logging
 import os
+from typing import TypeVar
+
+import msgspec
 
 from sidecar import api
 from sidecar.core import messages
 from sidecar.errors import Disconnected, UsageError
-from sidecar.hub import target
+from sidecar.hub import advice, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of
 from sidecar.hub.registry import Registry
+from sidecar.hub.remembered import Arguments
 from sidecar.hub.sessions import Session
 from sidecar.hub.viewer import Viewer
 from sidecar.jobs.client import new_id
@@ -38,6 +42,9 @@ class Runs:
 
     async def run(self, client: Client, params: api.RunParams) -> api.RunResult:
         session = await self._registry.session(client, params.project, params.host)
+        looked = await asyncio.to_thread(target.look, params, str(session.project.spelled))
+        advice.refuse_what_is_missing(session, params, looked)
+        params = with_arguments(session, params, looked)
         client.run_begins()
         commit = asyncio.create_task(commit_of(session.root), name="git")
         try:
@@ -45,7 +52,7 @@ class Runs:
             for left in reversed(range(TRIES)):
                 try:
                     with session.speaking():
-                        return await self._start(client, params, session, name, commit)
+                        return await self._start(client, params, looked, session, name, commit)
                 except Disconnected:
                     if not left:
                         raise
@@ -58,17 +65,21 @@ class Runs:
         self,
         client: Client,
         params: api.RunParams,
+        looked: target.Looked,
         session: Session,
         name: str,
         commit: asyncio.Task[Commit],
     ) -> api.RunResult:
         agent = await session.ready()
         python = await session.interpreter()
-        command = target.command(params, session.path_map(), python.path)
+        paths = session.path_map()
+        lines = await _lines(client, params, looked)
+        command = target.command(params, paths, python.path, looked, lines)
         env = {
             "SIDECAR_BIN": target.bin_folder(python.path),
             **session.host.environment(client.environ),
             **params.env,
+            **command.env,
         }
         known = await commit
         barrier = await session.barrier(as_is=params.as_is)
@@ -103,7 +114,18 @@ class Runs:
             pid=job.pid,
             interpreter=python.path,
             headline=_headline(session, python, known, sending, job, _unsaved(client, params)),
+            args=params.args,
         )
+
+    async def arguments(self, client: Client, params: api.ArgumentsParams) -> api.ArgumentsResult:
+        """Needs no connection, and dials none."""
+        project = self._registry.project(client, params.project)
+        asked = api.RunParams(target=params.target, module=params.module, cwd=params.cwd)
+        looked = await asyncio.to_thread(target.look, asked, str(project.spelled))
+        known, name = Arguments(project.root), target.name(asked, looked, project.root)
+        if params.args is not None:
+            known.keep(name, params.args)
+        return api.ArgumentsResult(target=name, args=known.of(name))
 
     async def input(self, client: Client, params: api.InputParams) -> api.Empty:
         if params.encoding == "base64":
@@ -225,6 +247,33 @@ class _Finder:
     async def __call__(self) -> Job:
         agent = await self._session.connected(unasked=True)
         return self._session.jobs.find(agent, self._name)
+
+
+Asked = TypeVar("Asked", api.RunParams, api.DebugParams)
+
+
+def with_arguments(session: Session, params: Asked, looked: target.Looked) -> Asked:
+    """The request, with the arguments of the last run where it asks for them."""
+    if not params.recall or not (looked.file or params.module):
+        return params
+    name = target.name(params, looked, session.root)
+    return msgspec.structs.replace(params, args=Arguments(session.root).recall(name, params.args))
+
+
+async def _lines(
+    client: Client, params: api.RunParams, looked: target.Looked
+) -> tuple[int, list[str]] | None:
+    """Those that are to run, with the first one's number.
+
+    Raises:
+        UsageError: there are none such.
+    """
+    if params.first < 1:
+        return None
+    text = client.text_of(looked.file)
+    if text is None:
+        text = await asyncio.to_thread(target.text_of, looked.file)
+    return params.first, text.splitlines(keepends=True)[params.first - 1 : params.last]
 
 
 def _unsaved(client: Client, params: api.RunParams) -> list[str]:

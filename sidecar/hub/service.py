@@ -19,9 +19,11 @@ from sidecar.config import trust as trusted
 from sidecar.config.load import load
 from sidecar.config.project import Project, find_project
 from sidecar.errors import ConfigError, SidecarError
+from sidecar.hub import target
 from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
 from sidecar.hub.registry import Registry, local_paths
+from sidecar.hub.remembered import Arguments
 from sidecar.hub.repairs import Repairs
 from sidecar.hub.runs import Runs
 from sidecar.hub.sessions import Session
@@ -40,6 +42,7 @@ class Service:
         self._repairs = Repairs(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
+            "sidecar/arguments": self._runs.arguments,
             "sidecar/input": self._runs.input,
             "sidecar/resize": self._runs.resize,
             "sidecar/signal": self._runs.signal,
@@ -104,6 +107,14 @@ class Service:
         """The host that a run of this file goes to, "" where its project is not open."""
         sessions = self._registry.of_path(os.path.dirname(path))
         return sessions[0].name if sessions else ""
+
+    @staticmethod
+    def arguments_of(path: str) -> list[str]:
+        """Those that a file was last run with from an editor."""
+        project = find_project(Path(os.path.dirname(path)))
+        if project is None:
+            return []
+        return Arguments(project.root).of(target.relative(path, project.root))
 
     async def open_unasked(self, client: Client, path: str) -> Session:
         """An editor shows something of a project: open it. Nothing is dialled yet.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lsprotocol import types
@@ -41,8 +41,16 @@ class ShowDocumentResult(api.Message, frozen=True, kw_only=True):
 class LspClient(Client):
     """One editor connection."""
 
-    def __init__(self, peer: Peer, hello: api.Hello, board: Board) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        hello: api.Hello,
+        board: Board,
+        text_of: Callable[[str], str | None] = lambda path: None,
+    ) -> None:
+        """`text_of`: what it shows of an open file, by absolute path."""
         super().__init__(peer, hello)
+        self._text_of = text_of
         self.knows_sidecar = self.can_type_secrets = False
         self.board = board
         self.folders: list[str] = []
@@ -61,6 +69,9 @@ class LspClient(Client):
     @property
     def unsaved(self) -> set[str]:
         return self._unsaved
+
+    def text_of(self, path: str) -> str | None:
+        return self._text_of(path)
 
     def introduce(self, params: types.InitializeParams) -> None:
         """Takes what the editor says of itself."""

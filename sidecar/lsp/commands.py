@@ -8,6 +8,7 @@ that does not know us is told in words as well.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -76,6 +77,11 @@ def _pulled(result: api.PullResult) -> str:
     return "; ".join([text, *(f"{note.path}: {note.text}" for note in result.notes)])
 
 
+def _arguments(result: api.ArgumentsResult) -> str:
+    known = shlex.join(result.args)
+    return f"{result.target} is run {f'with {known}' if known else 'without arguments'}"
+
+
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
     "sidecar.debug": _Command(
@@ -95,6 +101,7 @@ COMMANDS = {
     "sidecar.resolve": _Command("sidecar/resolve", _resolved),
     "sidecar.undo": _Command("sidecar/undo", lambda result: f"{len(result.restored)} brought back"),
     "sidecar.why": _Command("sidecar/why", _why),
+    "sidecar.arguments": _Command("sidecar/arguments", _arguments),
     "sidecar.jobs": _Command("sidecar/jobs", lambda result: f"{len(result.jobs)} jobs"),
 }
 

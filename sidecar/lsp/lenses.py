@@ -1,56 +1,103 @@
-"""Run and Debug over `if __name__ == "__main__":`, as code lenses and as code actions (Helix and
-eglot show no lenses)."""
+"""Run and Debug where something can be run: over `if __name__ == "__main__":`, over tests, over
+cells, and for a selection. As code lenses, and as code actions for editors that show none."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from lsprotocol import types
 
-_MAIN = re.compile(r"""^if\s+__name__\s*==\s*(['"])__main__\1\s*:""")
+from sidecar.hub import outline
+
 KIND = "source.sidecar"
 
-
-def main_lines(lines: Sequence[str]) -> list[int]:
-    """Numbers (from 0) of the lines that begin a main block."""
-    return [number for number, line in enumerate(lines) if _MAIN.match(line)]
+MOST_SHOWN = 40
+"""Characters of remembered arguments in a title."""
 
 
-def commands(path: str, host: str) -> list[types.Command]:
-    """What can be done with a script at that local path."""
-    argument = {"target": path}
-    return [
-        types.Command(f"Run on {host}", "sidecar.run", arguments=[argument]),
-        types.Command(f"Debug on {host}", "sidecar.debug", arguments=[argument]),
-    ]
+class Document(NamedTuple):
+    """What the editor shows of a file. `path`: its name here."""
+
+    path: str
+    text: str
 
 
-def lenses(path: str, lines: Sequence[str], host: str) -> list[types.CodeLens]:
-    return [
-        types.CodeLens(_line(number), command=command)
-        for number in main_lines(lines)
-        for command in commands(path, host)
-    ]
+def lenses(document: Document, host: str, args: Sequence[str] = ()) -> list[types.CodeLens]:
+    """`args`: that the file was last run with."""
+    found = []
+    for item in outline.items(*document):
+        place = types.Position(item.line, 0)
+        for command in _commands(document.path, item, host, args):
+            found.append(types.CodeLens(types.Range(place, place), command=command))
+    return found
 
 
 def actions(
-    path: str, lines: Sequence[str], host: str, only: Sequence[str] | None
+    document: Document,
+    host: str,
+    only: Sequence[str] | None,
+    selected: types.Range,
+    args: Sequence[str] = (),
 ) -> list[types.CodeAction]:
-    """For anywhere in a file with a main block: who asks for actions has no lens to aim at."""
-    if not main_lines(lines):
-        return []
-    kinds = (f"{KIND}.run", f"{KIND}.debug")
+    """The main block's for anywhere in its file, since who asks for actions has no lens to aim at;
+    a test's and a cell's within them."""
+    items = outline.items(*document)
+    first, last = _lines(selected)
+    found = []
+    if selected.start != selected.end and document.path.endswith(".py"):
+        found.append(_selection(document.path, first, last, host))
+    test = outline.test_at(items, document.text.splitlines(), selected.start.line)
+    cell = outline.cell_at(items, selected.start.line)
+    main = next((item for item in items if item.kind == "main"), None)
+    for item in (test, cell, main):
+        if item is not None:
+            found += _commands(document.path, item, host, args)
     return [
         types.CodeAction(command.title, kind=kind, command=command)
-        for kind, command in zip(kinds, commands(path, host), strict=True)
+        for command in found
+        for kind in [f"{KIND}.{command.command.partition('.')[2]}"]
         if only is None or any(_within(kind, one) for one in only)
     ]
 
 
+def _commands(path: str, item: outline.Item, host: str, args: Sequence[str]) -> list[types.Command]:
+    if item.kind == "cell":
+        what = f"Run cell on {host}"
+        return [_command("run", what, target=path, first=item.line + 1, last=item.end)]
+    if item.kind == "main":
+        given = _shown(args)
+        return [
+            _command("run", f"Run on {host}{given}", target=path, recall=True),
+            _command("debug", f"Debug on {host}{given}", target=path, recall=True),
+        ]
+    noun = "test" if item.kind == "test" else "tests"
+    return [
+        _command("run", f"Run {noun} on {host}", target=f"{path}::{item.name}"),
+        _command("debug", f"Debug {noun} on {host}", target=f"{path}::{item.name}"),
+    ]
+
+
+def _selection(path: str, first: int, last: int, host: str) -> types.Command:
+    return _command("run", f"Run selection on {host}", target=path, first=first + 1, last=last + 1)
+
+
+def _lines(selected: types.Range) -> tuple[int, int]:
+    """First and last line, from 0. A selection that ends before a line's first character has
+    nothing of that line."""
+    first, last = selected.start.line, selected.end.line
+    return first, last - 1 if last > first and selected.end.character == 0 else last
+
+
+def _command(name: str, title: str, **argument: Any) -> types.Command:
+    return types.Command(title, f"sidecar.{name}", arguments=[argument])
+
+
+def _shown(args: Sequence[str]) -> str:
+    text = " ".join(args)
+    text = text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+    return f" ({text})" if text else ""
+
+
 def _within(kind: str, group: str) -> bool:
     return not group or kind == group or kind.startswith(f"{group}.")
-
-
-def _line(number: int) -> types.Range:
-    return types.Range(types.Position(number, 0), types.Position(number, 0))

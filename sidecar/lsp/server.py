@@ -114,6 +114,7 @@ class Connection:
             self.peer,
             hello,
             Board(self.pygls.text_document_publish_diagnostics, self._line_end),
+            self._shown,
         )
         self._shut_down = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -243,9 +244,12 @@ class Connection:
             self.service.cancel_uploads(*shown)
 
     def _lenses(self, params: types.CodeLensParams) -> list[types.CodeLens]:
-        path = _local(params.text_document.uri)
+        uri = params.text_document.uri
+        path = _local(uri)
         host = self.service.host_of(path) if path else ""
-        return lenses.lenses(path, self._text(params.text_document.uri), host) if host else []
+        if not host:
+            return []
+        return lenses.lenses(self._document(path, uri), host, self.service.arguments_of(path))
 
     def _actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         path = _local(params.text_document.uri)
@@ -259,7 +263,9 @@ class Connection:
             if to_decide
             else []
         )
-        return found + lenses.actions(path, self._text(params.text_document.uri), host, only)
+        document = self._document(path, params.text_document.uri)
+        args = self.service.arguments_of(path)
+        return found + lenses.actions(document, host, only, params.range, args)
 
     # --- helpers of the above ----------------------------------------------------------------
 
@@ -283,6 +289,19 @@ class Connection:
         except SidecarError as error:
             # A state that `status` shows; nobody did anything that a pop-up would answer.
             self.client.show(str(error), "log")
+
+    def _document(self, path: str, uri: str) -> lenses.Document:
+        try:
+            return lenses.Document(path, self.pygls.workspace.get_text_document(uri).source)
+        except OSError:  # closed, and gone
+            return lenses.Document(path, "")
+
+    def _shown(self, path: str) -> str | None:
+        """What the editor shows of a file that is open in it."""
+        for uri, document in self.pygls.workspace.text_documents.items():
+            if _local(uri) == path:
+                return str(document.source)
+        return None
 
     def _text(self, uri: str) -> Sequence[str]:
         return self.pygls.workspace.get_text_document(uri).lines

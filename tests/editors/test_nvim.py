@@ -171,6 +171,30 @@ def test_a_code_lens_runs_with_its_output_in_a_window(nearby: Laptop, start: Sta
     assert "by lens" in nvim.shows("[status 0]")
 
 
+def test_lines_run_as_a_cell(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "raise SystemExit(9)\nx = 20\nx + 1\n")
+    nvim = start("a.py")
+    nvim.command("2,3RemoteRun")
+    assert "\n21\n" in nvim.shows("[status 0]")
+
+
+def test_a_file_is_run_again_with_what_it_was_run_with_last(nearby: Laptop, start: Start) -> None:
+    nearby.write("a.py", "import sys\nprint('with', sys.argv[1:])\n")
+    nvim = start("a.py")
+    nvim.command("RemoteRun --lr 1")
+    nvim.shows("with ['--lr', '1']")
+    nvim.shows("[status 0]")
+    nvim.command("enew | bwipeout! sidecar:// | buffer a.py")
+    nvim.command("RemoteRun")
+    nvim.shows("with ['--lr', '1']")
+    nvim.command("Remote args")
+    nvim.noted("a.py is run with --lr 1")
+    nvim.command("Remote args -- --lr 2")
+    nvim.noted("a.py is run with --lr 2")
+    nvim.command("Remote args --")
+    nvim.noted("a.py is run without arguments")
+
+
 # --- debugging -------------------------------------------------------------------------------
 
 

@@ -10,22 +10,28 @@ local M = {}
 ---@return table options
 local function target_of(words)
   local cwd = vim.fn.getcwd()
+  -- No file and no program begins with a dash: these are arguments.
+  if words[1] ~= '-m' and vim.startswith(words[1] or '', '-') then words = { '%', unpack(words) } end
   if words[1] == '-m' then
-    return words[2], vim.list_slice(words, 3), { module = true, cwd = cwd }
+    return words[2], vim.list_slice(words, 3), { module = true, cwd = cwd, recall = true }
   end
   if words[1] and words[1] ~= '%' then
-    return words[1], vim.list_slice(words, 2), { cwd = cwd }
+    return words[1], vim.list_slice(words, 2), { cwd = cwd, recall = true }
   end
   local file = vim.bo.buftype == '' and vim.fn.expand('%:p') or ''
   -- By its full name, in the project's root, wherever the editor happens to be.
-  return file ~= '' and file or nil, vim.list_slice(words, 2), {}
+  return file ~= '' and file or nil, vim.list_slice(words, 2), { recall = true }
 end
 
 ---@param start fun(target: string, args: string[], options: table)
 ---@param words string[]
-local function with_target(start, words)
+---@param opts table of the command: with a range, only these lines of the current file
+local function with_target(start, words, opts)
   local target, args, options = target_of(words)
   if target then
+    if opts.range and opts.range > 0 and not options.module then
+      options = { first = opts.line1, last = opts.line2 }
+    end
     start(target, args, options)
   else
     vim.notify('Sidecar: no file is open here; name one', vim.log.levels.WARN)
@@ -74,10 +80,24 @@ local function show_jobs(result)
   vim.api.nvim_echo(lines, true, {})
 end
 
----@type table<string, fun(words: string[])>
+--- Shows what a file is run with when nothing is said; with words behind `--`, sets it.
+---@param words string[]
+local function arguments(words)
+  local target, args, options = target_of(words)
+  if not target then return with_target(arguments, words, {}) end
+  local params = { target = target, module = options.module, cwd = options.cwd }
+  if args[1] == '--' then params.args = vim.list_slice(args, 2) end
+  require('sidecar.server').request('sidecar/arguments', params, function(result)
+    local known = #result.args > 0 and 'with ' .. table.concat(result.args, ' ') or 'without arguments'
+    vim.notify(('Sidecar: %s is run %s'):format(result.target, known), vim.log.levels.INFO)
+  end)
+end
+
+---@type table<string, fun(words: string[], opts: table)>
 local own = {
-  run = function(words) with_target(require('sidecar.jobs').run, words) end,
-  debug = function(words) with_target(require('sidecar.debug').start, words) end,
+  run = function(words, opts) with_target(require('sidecar.jobs').run, words, opts) end,
+  debug = function(words, opts) with_target(require('sidecar.debug').start, words, opts) end,
+  args = arguments,
   stop = function(words) require('sidecar.jobs').stop(words[1] or '') end,
   attach = function(words) require('sidecar.jobs').attach(words[1] or '') end,
   sync = sync,
@@ -111,10 +131,11 @@ local function command_line(words)
 end
 
 ---@param words string[] subcommand first
-function M.run(words)
+---@param opts table? of the command that was typed
+function M.run(words, opts)
   local name = table.remove(words, 1) or 'status'
   if own[name] then
-    own[name](words)
+    own[name](words, opts or {})
   else
     command_line({ name, unpack(words) })
   end
@@ -132,7 +153,7 @@ function M.complete(lead, line, sub)
   if not sub then
     choices = vim.list_extend(vim.tbl_keys(own), more)
     table.sort(choices)
-  elseif (sub == 'run' or sub == 'debug') and #words == 0 then
+  elseif (sub == 'run' or sub == 'debug' or sub == 'args') and #words == 0 then
     return vim.fn.getcompletion(lead, 'file')
   elseif sub == 'diff' or sub == 'undo' or sub == 'why' or (sub == 'resolve' and #words > 0) then
     return vim.fn.getcompletion(lead, 'file')

@@ -25,10 +25,12 @@ end
 function M.commands()
   return {
     ['sidecar.run'] = function(command)
-      require('sidecar.jobs').run(command.arguments[1].target, {}, {})
+      local given = command.arguments[1]
+      require('sidecar.jobs').run(given.target, given.args or {}, given)
     end,
     ['sidecar.debug'] = function(command)
-      require('sidecar.debug').start(command.arguments[1].target, {}, {})
+      local given = command.arguments[1]
+      require('sidecar.debug').start(given.target, given.args or {}, given)
     end,
   }
 end

@@ -130,7 +130,7 @@ end
 
 ---@param target string
 ---@param args string[]
----@param options { module: boolean?, cwd: string? }
+---@param options { module: boolean?, cwd: string?, first: integer?, last: integer?, recall: boolean? }
 function M.run(target, args, options)
   local server = require('sidecar.server')
   local client = server.client()
@@ -141,11 +141,14 @@ function M.run(target, args, options)
     args = args,
     module = options.module or false,
     cwd = options.cwd or '',
+    first = options.first,
+    last = options.last,
+    recall = options.recall,
     terminal = true,
     rows = rows,
     columns = columns,
   }, function(result, owner)
-    local title = table.concat({ vim.fs.basename(target), unpack(args) }, ' ')
+    local title = table.concat({ vim.fs.basename(target), unpack(result.args) }, ' ')
     local job = open(owner, result.job, result.host, title, true)
     remark(job, result.headline)
   end)

@@ -21,6 +21,7 @@ local function define(name, sub, always)
   if not always and vim.fn.exists(':' .. name) == 2 then return end
   vim.api.nvim_create_user_command(name, run(sub), {
     nargs = '*',
+    range = true,
     complete = complete(sub),
     desc = sub and ('Sidecar: %s'):format(sub) or 'Sidecar: run, debug, sync, …',
   })

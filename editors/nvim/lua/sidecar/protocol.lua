@@ -56,6 +56,9 @@
 ---@field terminal boolean?
 ---@field rows integer?
 ---@field columns integer?
+---@field first integer?
+---@field last integer?
+---@field recall boolean?
 
 ---@class sidecar.RunResult
 ---@field job string
@@ -63,6 +66,17 @@
 ---@field pid integer
 ---@field interpreter string
 ---@field headline string
+---@field args string[]
+
+---@class sidecar.ArgumentsParams
+---@field target string
+---@field module boolean?
+---@field cwd string?
+---@field args string[]?
+
+---@class sidecar.ArgumentsResult
+---@field target string
+---@field args string[]
 
 ---@class sidecar.Output
 ---@field job string
@@ -107,6 +121,7 @@
 ---@field env table<string, string>?
 ---@field stopOnEntry boolean?
 ---@field justMyCode boolean?
+---@field recall boolean?
 
 ---@class sidecar.DebugResult
 ---@field host string
