@@ -232,7 +232,9 @@ export interface InputParams {
  * is the configuration's. `peakMemory`: bytes, of the largest process; `dropped`: bytes of
  * output that its log does not have any more; `left`: pids of what lives on behind its end.
  * `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
- * where they were asked for.
+ * where they were asked for. `tree`: the content digest of the managed files that it ran on.
+ * `asIs`: it ran on what was there, which was not as it was here; `differing`: which files, where
+ * that is known.
  */
 export interface Job {
   id: string;
@@ -257,6 +259,8 @@ export interface Job {
   mine: boolean;
   owner: string;
   gpus: number[];
+  asIs: boolean;
+  differing: string[];
 }
 
 /**

@@ -398,7 +398,9 @@ class Job(Message, frozen=True, kw_only=True):
     is the configuration's. `peak_memory`: bytes, of the largest process; `dropped`: bytes of
     output that its log does not have any more; `left`: pids of what lives on behind its end.
     `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
-    where they were asked for."""
+    where they were asked for. `tree`: the content digest of the managed files that it ran on.
+    `as_is`: it ran on what was there, which was not as it was here; `differing`: which files, where
+    that is known."""
 
     id: str
     host: str
@@ -422,6 +424,8 @@ class Job(Message, frozen=True, kw_only=True):
     mine: bool = True
     owner: str = ""
     gpus: list[int] = []
+    as_is: bool = False
+    differing: list[str] = []
 
 
 class JobsParams(Place, frozen=True, kw_only=True):

@@ -176,7 +176,7 @@ class Jobs:
             + ".sock",
             argv=run.argv,
             env=environment(run),
-            variables=sorted(run.env),
+            variables=sorted(set(run.env) - {"SIDECAR_BIN"}),
             cwd=cwd,
             rows=run.rows,
             columns=run.columns,
@@ -428,6 +428,9 @@ def _unknown(job: str, error: records.RecordError) -> Failure:
 def environment(run: m.Run) -> Dict[str, str]:
     """The job's environment: the agent's own, what the run sets, and few things of ours.
 
+    SIDECAR_JOB, and of the record which code it runs: SIDECAR_TREE, SIDECAR_COMMIT and
+    SIDECAR_DIRTY, so that a program can write them beside what it makes.
+
     Python buffers its output by the block where it goes to a pipe, here as on the laptop; but
     here somebody watches it. So PYTHONUNBUFFERED is set for an interpreter without a terminal,
     unless the person has set it, be it to nothing.
@@ -444,6 +447,9 @@ def environment(run: m.Run) -> Dict[str, str]:
     if programs and "PATH" not in run.env:
         env["PATH"] = programs + os.pathsep + env.get("PATH", os.defpath)
     env["SIDECAR_JOB"] = run.job
+    for name in ("tree", "commit", "dirty"):
+        if run.record.get(name):
+            env["SIDECAR_" + name.upper()] = run.record[name]
     if run.rows > 0 and run.columns > 0:
         env.setdefault("TERM", "xterm-256color")
     elif os.path.basename(run.argv[0]).startswith("python"):

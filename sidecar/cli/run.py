@@ -191,15 +191,20 @@ class _Job:
         self._hub.on("sidecar/didChangeStatus", api.Health, progress.take)
         number = self._hub.send(method, params)
         files: list[Any] = [self._hub, self._wake]
+        # A question of the hub's waits for the terminal, where only an exception is heard.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             while not self._hub.answered(number):
                 ready, _, _ = select.select(files, [], [])
                 if self._hub in ready:
                     self._hub.read()
                 elif self._wake in ready and set(self._wake.recv(64)) - {signal.SIGWINCH}:
-                    self._hub.cancel(number)
                     raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            self._hub.cancel(number)
+            raise
         finally:
+            signal.signal(signal.SIGINT, handler)
             progress.end()
         return self._hub.take(number, result)
 

@@ -8,12 +8,14 @@ import logging
 from sidecar import api
 from sidecar.debug.rewrite import Launch
 from sidecar.debug.session import DebugSession
-from sidecar.errors import RunError, UsageError
+from sidecar.errors import UsageError
 from sidecar.hub import advice, target
 from sidecar.hub.client import Client, in_nobodys_name
+from sidecar.hub.consent import Consent
 from sidecar.hub.registry import Registry
 from sidecar.hub.runs import with_arguments
 from sidecar.hub.sessions import Session
+from sidecar.sync.pushing.barrier import Differs
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +67,10 @@ class Debugging:
         paths = session.path_map()
         launched = target.to_debug(params, looked, paths)
 
+        consent = Consent(client, as_is=params.as_is)
+
         async def barrier() -> None:
-            await _in_step(session, as_is=params.as_is)
+            await _in_step(session, consent)
 
         client.run_begins()
         return await DebugSession.start(
@@ -108,22 +112,23 @@ class Debugging:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _in_step(session: Session, *, as_is: bool) -> None:
-    """Returns when the remote has what is here.
+async def _in_step(session: Session, consent: Consent) -> None:
+    """Returns when the remote has what is here, or the person said what to do about it.
 
     Raises:
         RunError: it cannot have, until a person decides.
     """
     engine = session.guest.engine if session.guest else session.engine
-    await engine.sync()
-    differing = [note for note in engine.notes if note.kind in STANDS_IN_THE_WAY]
-    if differing and not as_is:
-        named = ", ".join(f"{note.path} ({note.kind})" for note in differing[:5])
-        raise RunError(
-            f"{len(differing)} files on {session.name} are not as they are here",
-            named,
-            "see `sidecar conflicts`, or debug what is there with --as-is",
-            code="differs",
-        )
+    while True:
+        await engine.sync()
+        differing = [
+            note
+            for note in engine.notes
+            if note.kind in STANDS_IN_THE_WAY and not engine.is_theirs(note.path)
+        ]
+        if consent.as_is or not differing:
+            break
+        what = f"{len(differing)} files on {session.name} are not as they are here"
+        await consent.settle(session, Differs(what, "", "see `sidecar conflicts`", differing))
     if session.guest is not None:
-        await session.guest.barrier(as_is=as_is)
+        await session.guest.barrier(as_is=consent.as_is)

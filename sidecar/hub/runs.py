@@ -17,12 +17,14 @@ from sidecar.errors import Disconnected, UsageError
 from sidecar.hub import advice, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of
+from sidecar.hub.consent import MOST_RECORDED, Consent
 from sidecar.hub.registry import Registry
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.sessions import Session
 from sidecar.hub.viewer import Viewer
-from sidecar.jobs.client import new_id
+from sidecar.jobs.client import RunRefused, new_id
 from sidecar.jobs.job import Job
+from sidecar.sync.pushing.barrier import Differs
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +48,26 @@ class Runs:
         advice.refuse_what_is_missing(session, params, looked)
         params = with_arguments(session, params, looked)
         client.run_begins()
+        consent, name, lost = Consent(client, as_is=params.as_is), new_id(), 0
         commit = asyncio.create_task(commit_of(session.root), name="git")
         try:
-            name = new_id()
-            for left in reversed(range(TRIES)):
+            while True:
                 try:
                     with session.speaking():
-                        return await self._start(client, params, looked, session, name, commit)
+                        return await self._start(
+                            client, params, looked, session, name, commit, consent
+                        )
                 except Disconnected:
-                    if not left:
+                    lost += 1
+                    if lost == TRIES:
                         raise
                     log.warning("%s went away at the start of %s; once more", session.name, name)
+                except (Differs, RunRefused) as refused:
+                    with session.speaking():
+                        await consent.settle(session, refused)
+                    session = await self._registry.session(client, params.project, params.host)
         finally:
             commit.cancel()
-        raise AssertionError  # the loop returns or raises
 
     async def _start(
         self,
@@ -69,6 +77,7 @@ class Runs:
         session: Session,
         name: str,
         commit: asyncio.Task[Commit],
+        consent: Consent,
     ) -> api.RunResult:
         agent = await session.ready()
         python = await session.interpreter()
@@ -82,7 +91,7 @@ class Runs:
             **command.env,
         }
         known = await commit
-        barrier = await session.barrier(as_is=params.as_is)
+        barrier = await session.barrier(as_is=consent.as_is, job=name)
         sending = session.engine.queued
         job = await session.jobs.run(
             agent,
@@ -96,11 +105,12 @@ class Runs:
             rows=params.rows if params.terminal else 0,
             columns=params.columns if params.terminal else 0,
             record={
-                "tree": barrier.tree,
+                "tree": "" if consent.as_is else barrier.tree,
                 "commit": known.id,
-                "dirty": str(max(known.dirty, 0)),
+                "dirty": str(known.dirty) if known.id and known.dirty >= 0 else "",
                 "interpreter": f"{python.path} ({python.version})",
-                "as_is": "yes" if params.as_is else "",
+                "as_is": "yes" if consent.as_is else "",
+                "differing": "\n".join(consent.differing[:MOST_RECORDED]),
             },
             job=name,
             detach=params.detach,

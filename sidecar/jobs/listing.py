@@ -81,6 +81,8 @@ def describe(one: Listed, host: str) -> api.Job:
         dropped=one.dropped,
         left=one.left,
         why=one.why,
+        as_is=bool(one.record.get("as_is")),
+        differing=[path for path in one.record.get("differing", "").split("\n") if path],
     )
 
 

@@ -42,7 +42,7 @@ from sidecar.sync.rules.pulls import Pulls
 from sidecar.sync.steps.answers import Answers
 from sidecar.sync.steps.attachment import Attachment
 from sidecar.sync.steps.local_news import LocalNews
-from sidecar.sync.steps.looks import Looks, planned
+from sidecar.sync.steps.looks import Looks, at_what_was_left, planned
 from sidecar.sync.steps.loop import Loop
 from sidecar.sync.steps.meeting import NOTHING_SAID, Meeting, Terms
 from sidecar.sync.steps.pending import Pending
@@ -291,6 +291,7 @@ class SyncEngine:
                     self._pull_max,
                 )
                 changed = self._news.differing(meeting.found) | set(there.differing)
+                await at_what_was_left(self._shared, there, changed)
                 await self._loop.bring(changed, prefer)
             except BaseException:
                 self.detach()
@@ -477,7 +478,7 @@ class SyncEngine:
         holds it until they are made (messages.Run).
 
         Raises:
-            RunError: a change cannot be sent, so the run would see other code.
+            Differs: a change cannot be sent, so the run would see other code.
             Disconnected: there is no connection.
         """
         self._loop.attached()
@@ -488,8 +489,30 @@ class SyncEngine:
             now = self._loop.attached()
             await now.there.tell()  # the run must find the list that its digest is of
             if not as_is:
-                refuse_to_run_other_code(unsent(self.notes), self.host)
+                refuse_to_run_other_code(self.unsent, self.host)
             return await raise_barrier(now.pusher, self._base, as_is=as_is, job=job)
+
+    @property
+    def unsent(self) -> list[api.PathNote]:
+        """What stands in the way of a run; not so what was left to the remote."""
+        return [note for note in unsent(self.notes) if not self.is_theirs(note.path)]
+
+    def is_theirs(self, path: str) -> bool:
+        """Whether it is the remote's own: runs do not ask about it."""
+        return self._base.is_theirs(path)
+
+    async def leave_to_remote(self, paths: Iterable[str]) -> None:
+        """From here on these are the remote's, whatever it has: no part of what a run must find.
+        Until they are decided about (`resolve`), nothing goes over them.
+
+        Raises:
+            Disconnected: there is no connection.
+        """
+        async with self._loop.lock, self._loop.noticing_a_loss():
+            there = self._loop.attached().there
+            for path in paths:
+                there.leave(path, True)
+            await there.tell()
 
     def changed_since(self, jobs: Iterable[str]) -> dict[str, list[str]]:
         """By job, what both sides agree on by now that was something else at its start."""

@@ -238,6 +238,18 @@ def test_what_cannot_start_says_why_and_leaves_nothing(
     assert list((desk.state / "jobs").glob("*")) == []
 
 
+def test_a_job_knows_which_code_it_runs(desk: Desk) -> None:
+    record = {"tree": "abc", "commit": "12ef", "dirty": "3", "interpreter": "python"}
+    script = "echo $SIDECAR_JOB $SIDECAR_TREE $SIDECAR_COMMIT $SIDECAR_DIRTY"
+    job = desk.shell(script, record=record)
+    desk.sent.exited(job)
+    assert desk.sent.output(job) == b"%s abc 12ef 3\n" % job.encode()
+    outside = desk.shell("env", record={"tree": "", "commit": ""})  # of git, and as it was there
+    desk.sent.exited(outside)
+    assert b"SIDECAR_TREE" not in desk.sent.output(outside)
+    assert b"SIDECAR_COMMIT" not in desk.sent.output(outside)
+
+
 def test_the_record_tells_names_of_variables_and_never_their_values(desk: Desk) -> None:
     job = desk.shell(
         "echo $TOKEN; echo $SIDECAR_JOB", env={"TOKEN": "very-secret"}, record={"tree": "abc"}

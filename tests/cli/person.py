@@ -15,13 +15,14 @@ from tests.hub.laptop import COMMAND, PATIENCE, Laptop
 
 
 class TerminalSession:
-    """`text`: what is on the screen behind the last that was expected."""
+    """`text`: what is on the screen behind the last that was expected; `seen`: what stood before
+    it."""
 
     def __init__(self, laptop: Laptop, *arguments: str) -> None:
         ours, theirs = pty.openpty()
         self._terminal = ours
         self.resize(30, 100)
-        self.text = ""
+        self.text = self.seen = ""
         self.process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdin=theirs,
@@ -44,7 +45,8 @@ class TerminalSession:
                 self.text += os.read(self._terminal, 4096).decode()
             except OSError:
                 raise AssertionError(f"it ended without {text!r}: {self.text!r}") from None
-        self.text = self.text.partition(text)[2]
+        before, _, self.text = self.text.partition(text)
+        self.seen += before + text
         if answer:
             self.type(answer)
 

@@ -13,6 +13,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from tests.debug.client import DapClient
 from tests.hub.laptop import Laptop, until_gone
 from tests.lsp.editor import Editor
 from tests.servers.box import Box
@@ -49,6 +50,39 @@ async def test_a_run_right_behind_a_save_runs_what_was_saved(
         started = await editor.request("sidecar/run", target=str(path))
         await editor.wait("sidecar/exited", lambda end, job=started.job: end.job == job)
         assert said(editor, started.job) == f"{number}\n"
+
+
+async def test_an_editor_is_asked_where_the_remote_does_not_have_what_is_here(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    path = nearby.write("main.py", "print('mine')\n")
+    await editor.start()
+    await editor.ready()
+    there = embedded.home / "model" / "main.py"
+    there.write_text("print('theirs')\n")
+    with pytest.raises(JsonRpcException, match="--as-is"):  # the question is dismissed
+        await editor.request("sidecar/run", target=str(path))
+    editor.answers += ["Run what is there", "Push mine"]
+    for printed in ("theirs", "mine"):
+        started = await editor.request("sidecar/run", target=str(path))
+        await editor.wait("sidecar/exited", lambda end, job=started.job: end.job == job)
+        assert said(editor, started.job) == f"{printed}\n"
+    assert len(editor.asked) == 3
+    assert all("1 file on box is not as it is here" in question for question in editor.asked)
+
+
+async def test_a_debugger_is_asked_the_same(nearby: Laptop, editor: Editor, embedded: Box) -> None:
+    path = nearby.write("main.py", "print('mine')\n")
+    await editor.start()
+    await editor.ready()
+    (embedded.home / "model" / "main.py").write_text("print('theirs')\n")
+    editor.answers += ["Take theirs"]
+    debug = await editor.request("sidecar/debug", target=str(path))
+    async with DapClient.connected(debug.port) as debugger:
+        await debugger.stop_at(str(path), 1)
+        assert path.read_text() == "print('theirs')\n"
+        await debugger.ask("continue", threadId=1)
+    assert len(editor.asked) == 1
 
 
 async def test_input_reaches_the_job_in_order_and_bytes_come_back_as_base64(

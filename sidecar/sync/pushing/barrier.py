@@ -58,15 +58,29 @@ async def _digest_in_turns(base: Base) -> None:
             turn = time.monotonic() + TURN
 
 
+class Differs(RunError):
+    """The remote does not have what is here, so the run would see other code.
+
+    Attributes:
+        notes: what is to be said of each path in the way.
+    """
+
+    code = "differs"
+
+    def __init__(self, what: str, why: str, fix: str, notes: Sequence[api.PathNote]) -> None:
+        super().__init__(what, why, fix)
+        self.notes = list(notes)
+
+
 def refuse_to_run_other_code(unsent: Sequence[api.PathNote], host: str) -> None:
-    """Raises RunError where something that was changed here cannot be there."""
+    """Raises Differs where something that was changed here cannot be there."""
     if not unsent:
         return
     more = f" and {len(unsent) - NAMED} more" if len(unsent) > NAMED else ""
     one = len(unsent) == 1
-    raise RunError(
+    raise Differs(
         f"{len(unsent)} of your changes {'is' if one else 'are'} not on {host}",
         "; ".join(f"{note.path}: {note.text}" for note in unsent[:NAMED]) + more,
         "settle them (`sidecar conflicts` lists them), or run what is there with --as-is",
-        code="differs",
+        unsent,
     )

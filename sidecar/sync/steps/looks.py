@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sidecar import api
 from sidecar.errors import SyncError
@@ -89,6 +89,7 @@ class Looks:
                         code="first-contact",
                     )
                 dirty = self._news.differing(meeting.found) | set(there.differing)
+            await at_what_was_left(project, there, dirty)
             told = await _noted(project, there, now.pusher if now else None, dirty)
             known = {note.path for note in told}
             said = project.all_notes
@@ -96,6 +97,15 @@ class Looks:
         if self._loop.attachment is not None:
             self._pending.due.set()
         return [*told, *others]
+
+
+async def at_what_was_left(project: Project, there: There, dirty: Iterable[str]) -> None:
+    """No sweep looks at what was left to the remote. Where it was edited here too, what is there
+    is asked for, so that it is seen as the conflict that it is."""
+    left = [path for path in dirty if project.base.is_theirs(path) and not project.pulls.of(path)]
+    if left:
+        found = await there.lookup(left)
+        there.noticed((path, found.get(path)) for path in left)
 
 
 async def planned(
