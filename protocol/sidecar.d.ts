@@ -227,6 +227,44 @@ export interface InputParams {
 }
 
 /**
+ * `name`: what `sidecar/selectInterpreter` takes. `kind`: "venv", "conda", "uv", "pyenv",
+ * "poetry", "login" (`python3` of a login shell) or "system". `packages`: well-known ones with
+ * their versions. `cuda`: the version that they were built for, "" for none. `lacks`: what the
+ * project imports and it has not. `problem`: why it cannot run anything.
+ */
+export interface Interpreter {
+  name: string;
+  path: string;
+  kind: string;
+  version: string;
+  packages: Record<string, string>;
+  cuda: string;
+  lacks: string[];
+  inUse: boolean;
+  problem: string;
+}
+
+/**
+ * Looks for the Pythons that are there, now.
+ */
+export interface InterpretersParams {
+  project?: string;
+  host?: string;
+}
+
+/**
+ * `driver`: NVIDIA's there, its version, "there" where that cannot be told, or "". `source`:
+ * why the one in use is. `problem`: why none is.
+ */
+export interface InterpretersResult {
+  host: string;
+  interpreters: Interpreter[];
+  driver: string;
+  source: string;
+  problem: string;
+}
+
+/**
  * `state`: "running", "exited", "lost" (the machine was restarted, or its supervisor killed),
  * "unknown" (a newer sidecar keeps it; `why` says so). `machine`: its name by itself, where `host`
  * is the configuration's. `peakMemory`: bytes, of the largest process; `dropped`: bytes of
@@ -382,6 +420,7 @@ export interface ResolveResult {
  * can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
  * shows them where it has the file open, else as they are saved. `recall`: without `args`, those
  * that the target was last run with so; `args` are remembered, and ["--"] forgets them.
+ * `asShell`: a person's shell, which may run on a login node, too.
  */
 export interface RunParams {
   project?: string;
@@ -400,6 +439,7 @@ export interface RunParams {
   first?: number;
   last?: number;
   recall?: boolean;
+  asShell?: boolean;
 }
 
 /**
@@ -414,6 +454,26 @@ export interface RunResult {
   interpreter: string;
   headline: string;
   args: string[];
+}
+
+/**
+ * `name`: as listed, a path there, or "conda:NAME"; "" asks the person. It is written to
+ * `sidecar.local.toml`.
+ */
+export interface SelectInterpreterParams {
+  project?: string;
+  host?: string;
+  name?: string;
+}
+
+/**
+ * `python`: as the configuration has it now.
+ */
+export interface SelectInterpreterResult {
+  host: string;
+  python: string;
+  path: string;
+  version: string;
 }
 
 /**
@@ -627,6 +687,8 @@ export interface Requests {
   'sidecar/signal': { params: SignalParams; result: Empty };
   'sidecar/jobs': { params: JobsParams; result: JobsResult };
   'sidecar/attach': { params: AttachParams; result: AttachResult };
+  'sidecar/interpreters': { params: InterpretersParams; result: InterpretersResult };
+  'sidecar/selectInterpreter': { params: SelectInterpreterParams; result: SelectInterpreterResult };
   'sidecar/debug': { params: DebugParams; result: DebugResult };
   'sidecar/sync': { params: SyncParams; result: SyncResult };
   'sidecar/pull': { params: PullParams; result: PullResult };

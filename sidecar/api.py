@@ -269,7 +269,8 @@ class RunParams(Place, frozen=True, kw_only=True):
     `terminal`: give it a PTY of that size. `dirty`: paths with unsaved changes, so that the answer
     can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
     shows them where it has the file open, else as they are saved. `recall`: without `args`, those
-    that the target was last run with so; `args` are remembered, and ["--"] forgets them."""
+    that the target was last run with so; `args` are remembered, and ["--"] forgets them.
+    `as_shell`: a person's shell, which may run on a login node, too."""
 
     target: str
     args: list[str] = []
@@ -285,6 +286,7 @@ class RunParams(Place, frozen=True, kw_only=True):
     first: int = 0
     last: int = 0
     recall: bool = False
+    as_shell: bool = False
 
 
 class RunResult(Message, frozen=True, kw_only=True):
@@ -440,6 +442,57 @@ class JobsResult(Message, frozen=True, kw_only=True):
     jobs: list[Job]
 
 
+# --- interpreters ----------------------------------------------------------------------------
+
+
+class InterpretersParams(Place, frozen=True, kw_only=True):
+    """Looks for the Pythons that are there, now."""
+
+
+class Interpreter(Message, frozen=True, kw_only=True):
+    """`name`: what `sidecar/selectInterpreter` takes. `kind`: "venv", "conda", "uv", "pyenv",
+    "poetry", "login" (`python3` of a login shell) or "system". `packages`: well-known ones with
+    their versions. `cuda`: the version that they were built for, "" for none. `lacks`: what the
+    project imports and it has not. `problem`: why it cannot run anything."""
+
+    name: str
+    path: str
+    kind: str
+    version: str = ""
+    packages: dict[str, str] = {}
+    cuda: str = ""
+    lacks: list[str] = []
+    in_use: bool = False
+    problem: str = ""
+
+
+class InterpretersResult(Message, frozen=True, kw_only=True):
+    """`driver`: NVIDIA's there, its version, "there" where that cannot be told, or "". `source`:
+    why the one in use is. `problem`: why none is."""
+
+    host: str
+    interpreters: list[Interpreter]
+    driver: str = ""
+    source: str = ""
+    problem: str = ""
+
+
+class SelectInterpreterParams(Place, frozen=True, kw_only=True):
+    """`name`: as listed, a path there, or "conda:NAME"; "" asks the person. It is written to
+    `sidecar.local.toml`."""
+
+    name: str = ""
+
+
+class SelectInterpreterResult(Message, frozen=True, kw_only=True):
+    """`python`: as the configuration has it now."""
+
+    host: str
+    python: str
+    path: str
+    version: str
+
+
 # --- debug -----------------------------------------------------------------------------------
 
 
@@ -591,6 +644,8 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/signal": (SignalParams, Empty),
     "sidecar/jobs": (JobsParams, JobsResult),
     "sidecar/attach": (AttachParams, AttachResult),
+    "sidecar/interpreters": (InterpretersParams, InterpretersResult),
+    "sidecar/selectInterpreter": (SelectInterpreterParams, SelectInterpreterResult),
     "sidecar/debug": (DebugParams, DebugResult),
     "sidecar/sync": (SyncParams, SyncResult),
     "sidecar/pull": (PullParams, PullResult),

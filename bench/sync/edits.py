@@ -32,7 +32,9 @@ def save(scene: Scene) -> list[Result]:
     def fill(root: Path) -> None:
         trees.modules(root, 2000, 12_000)
 
-    ours, others, unisons = copies(scene, "save", fill)
+    ours, others, unisons = (
+        scene.copy(f"save-{name}", fill, both=True) for name in ("ours", "others", "unison")
+    )
     return rounds(
         scene,
         SAVE,
@@ -55,7 +57,9 @@ def notebook(scene: Scene) -> list[Result]:
         root.mkdir()
         trees.notebook(root)
 
-    ours, others, unisons = copies(scene, "notebook", fill)
+    ours, others, unisons = (
+        scene.copy(f"notebook-{name}", fill, both=True) for name in ("ours", "others", "unison")
+    )
     return rounds(
         scene,
         NOTEBOOK,
@@ -80,7 +84,9 @@ def large(scene: Scene) -> list[Result]:
         root.mkdir()
         trees.large(root)
 
-    ours, others, unisons = copies(scene, "large", fill)
+    ours, others, unisons = (
+        scene.copy(f"large-{name}", fill, both=True) for name in ("ours", "others", "unison")
+    )
     results: list[Result] = []
     for number, (workload, edit) in enumerate(LARGE.items()):
         taking = takers(
@@ -95,14 +101,6 @@ def large(scene: Scene) -> list[Result]:
             once = takers((scene.sftp, others, 1))
             results += rounds(scene, workload, once, trees.LARGE, edit, 1, warm=False)
     return results
-
-
-def copies(scene: Scene, workload: str, fill: Callable[[Path], None]) -> tuple[Copy, Copy, Copy]:
-    """Ours, one for those who keep nothing of their own, and Unison's, which does."""
-    ours, others, unisons = (
-        scene.copy(f"{workload}-{name}", fill, both=True) for name in ("ours", "others", "unison")
-    )
-    return ours, others, unisons
 
 
 def rounds(

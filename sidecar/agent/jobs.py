@@ -16,6 +16,7 @@ from sidecar.agent import (
     control,
     detach,
     joblog,
+    login,
     machine,
     private,
     process,
@@ -25,7 +26,6 @@ from sidecar.agent import (
 )
 from sidecar.agent.failure import Failure
 from sidecar.agent.outbox import LinkClosed
-from sidecar.agent.spare import Spare
 from sidecar.agent.supervisor import Spec
 from sidecar.core import identity, paths
 from sidecar.core import messages as m
@@ -36,6 +36,7 @@ LIST_BYTES = 700 << 10
 """A list of jobs is one message; older ones are left out of it."""
 
 Send = Callable[..., None]
+Variables = Callable[[int], Dict[str, str]]
 Verdict = Optional[Tuple[str, List[identity.Entry]]]
 """Of the barrier: why the run may not start ("" if it may) and what differs. None: the barrier
 could not be asked, and whoever asked has said so."""
@@ -49,18 +50,22 @@ class Jobs:
         send: takes a message and a lane, from any thread.
         state: this machine's state folder.
         files: gives the barrier and the roots' folders (agent/roots.py).
+        variables: gives the environment of a root's jobs (agent/environments.py); the agent's own
+            without it.
     """
 
     TYPES = (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs)
 
-    def __init__(self, send: Send, state: str, files: Any) -> None:
+    def __init__(
+        self, send: Send, state: str, files: Any, variables: Optional[Variables] = None
+    ) -> None:
         self._send, self._state, self._files = send, state, files
+        self._variables = variables or (lambda root: login.own_variables())
         self._here = machine.here()
         self._lock = threading.RLock()
         self._tails: Dict[str, tail.Tail] = {}
         self._attachments: Dict[str, attachment.Attachment] = {}
         self._signals: Dict[int, attachment.Attachment] = {}
-        self._spare = Spare()
         self._holds: Dict[str, int] = {}
         """Of jobs whose output somebody wants: the offset before which they have all."""
 
@@ -92,7 +97,6 @@ class Jobs:
 
     def close(self) -> None:
         """Lets go of all jobs; they run on."""
-        self._spare.close()
         with self._lock:
             tails = list(self._tails.values())
             for job in list(self._tails):
@@ -133,7 +137,7 @@ class Jobs:
     def _answer_again(self, run: m.Run, folder: str) -> None:
         """The same run, sent again by somebody who did not hear its answer."""
         record = self._record(folder)
-        if record.argv != run.argv:
+        if record.argv != [*run.launch, *run.argv]:
             raise Failure("exists", "There is another job with the id %s" % run.job)
         self._send(m.Started(run.id, run.job, record.process.pid))
         if run.tail:
@@ -141,7 +145,7 @@ class Jobs:
 
     def _start(self, run: m.Run, folder: str, verdict: "queue.Queue[Verdict]") -> None:
         try:
-            waiting = self._spare.take() or detach.Supervisor(run.job)
+            waiting = detach.Supervisor(run.job)
             try:
                 found = verdict.get()
                 if found is None:
@@ -153,7 +157,6 @@ class Jobs:
                 answer = waiting.run(self._spec(run, folder))
             finally:
                 waiting.dismiss()
-                self._spare.prepare()
             if "pid" not in answer:
                 raise Failure(answer["code"], answer["what"], answer["why"], answer["fix"])
             self._send(m.Started(run.id, run.job, answer["pid"]))
@@ -170,7 +173,7 @@ class Jobs:
         """What the supervisor is told.
 
         Raises:
-            Failure: there is no such folder to run in.
+            Failure: there is no such folder to run in, or `setup` failed.
         """
         cwd = self._working_directory(run)
         return Spec(
@@ -178,9 +181,9 @@ class Jobs:
             folder=folder,
             socket=blake2b(folder.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
             + ".sock",
-            argv=run.argv,
-            env=environment(run),
-            variables=sorted(set(run.env) - {"SIDECAR_BIN"}),
+            argv=[*run.launch, *run.argv],
+            env=environment(run, self._variables(run.root)),
+            variables=sorted(run.env),
             cwd=cwd,
             rows=run.rows,
             columns=run.columns,
@@ -429,8 +432,9 @@ def _unknown(job: str, error: records.RecordError) -> Failure:
     return Failure("no-such-job", "Job %s is not known" % job, str(error), fix)
 
 
-def environment(run: m.Run) -> Dict[str, str]:
-    """The job's environment: the agent's own, what the run sets, and few things of ours.
+def environment(run: m.Run, variables: Dict[str, str]) -> Dict[str, str]:
+    """The job's environment: that of its root (agent/environments.py), what the run sets, and few
+    things of ours.
 
     SIDECAR_JOB, and of the record which code it runs: SIDECAR_TREE, SIDECAR_COMMIT and
     SIDECAR_DIRTY, so that a program can write them beside what it makes.
@@ -438,18 +442,8 @@ def environment(run: m.Run) -> Dict[str, str]:
     Python buffers its output by the block where it goes to a pipe, here as on the laptop; but
     here somebody watches it. So PYTHONUNBUFFERED is set for an interpreter without a terminal,
     unless the person has set it, be it to nothing.
-
-    SIDECAR_BIN is where the programs of the project's Python environment are. It stands first in
-    the job's PATH, as in an activated environment, unless the run sets a PATH itself.
     """
-    env = {
-        name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-        for name, value in os.environb.items()
-    }
-    env.update(run.env)
-    programs = env.pop("SIDECAR_BIN", "")
-    if programs and "PATH" not in run.env:
-        env["PATH"] = programs + os.pathsep + env.get("PATH", os.defpath)
+    env = {**variables, **run.env}
     env["SIDECAR_JOB"] = run.job
     for name in ("tree", "commit", "dirty"):
         if run.record.get(name):

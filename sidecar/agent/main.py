@@ -99,21 +99,30 @@ def _jobs(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.jobs")
     from sidecar.agent.jobs import Jobs
 
-    return Jobs(agent.send, agent.state, agent.handler("files"))
+    return Jobs(agent.send, agent.state, agent.handler("files"), agent.handler("environments").of)
+
+
+def _environments(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.environments")
+    from sidecar.agent.environments import Environments
+
+    return Environments(agent.send)
 
 
 def _interpreters(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.interpreters")
     from sidecar.agent.interpreters import Interpreters
 
-    return Interpreters(agent.send, agent.state, agent.handler("files"))
+    return Interpreters(
+        agent.send, agent.state, agent.handler("files"), agent.handler("environments")
+    )
 
 
 def _streams(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.streams")
     from sidecar.agent.streams import Streams
 
-    return Streams(agent.send)
+    return Streams(agent.send, agent.handler("environments").of)
 
 
 def _install(agent: "Agent") -> Any:
@@ -147,7 +156,8 @@ ROUTES = (
     Route(
         "jobs", (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
     ),
-    Route("interpreters", (m.Python,), _interpreters),
+    Route("environments", (m.Environment,), _environments),
+    Route("interpreters", (m.Python, m.Survey), _interpreters),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
     Route("notices", (m.Watch,), _notices),
     Route("install", (m.Install, m.InstallPart), _install),

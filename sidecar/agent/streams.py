@@ -16,6 +16,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
+from sidecar.agent.failure import Failure
 from sidecar.agent.outbox import LinkClosed
 from sidecar.core import frames
 from sidecar.core import messages as m
@@ -60,8 +61,13 @@ class Streams:
 
     TYPES = (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close)
 
-    def __init__(self, send: Callable[..., None]) -> None:
-        self._send = send
+    def __init__(
+        self,
+        send: Callable[..., None],
+        environment: Optional[Callable[[int], Dict[str, str]]] = None,
+    ) -> None:
+        """`environment`: of a root's jobs (environments.py)."""
+        self._send, self._environment = send, environment
         self._streams: Dict[int, _Stream] = {}
         self._selector = selectors.DefaultSelector()
         self._inbox: Deque[Callable[[], None]] = deque()
@@ -103,6 +109,12 @@ class Streams:
 
     def _spawn(self, message: m.Spawn) -> None:
         environment = dict(os.environ)
+        if message.root and self._environment is not None:
+            try:
+                environment = self._environment(message.root)
+            except Failure as error:
+                self._send(m.Fail(message.id, error.code, error.what, error.why, error.fix))
+                return
         environment.update(message.env)
         try:
             child = subprocess.Popen(

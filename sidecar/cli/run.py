@@ -30,8 +30,10 @@ CHUNK = 32 * 1024
 UNKNOWN_END = 125
 
 
-SHELL = 'exec "${SHELL:-/bin/sh}" -l'
-"""What `sidecar shell` has a shell there do: become the person's own."""
+SHELL = 'exec "${SHELL:-/bin/sh}" -i'
+"""What `sidecar shell` has a shell there do: become the person's own. Not a login shell: its
+environment is one's already, and to make it anew would lose what `setup` and the interpreter's
+environment put into PATH."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,6 +68,7 @@ def shell(options: argparse.Namespace) -> int:
             **place.where(options),
             target="sh",
             args=["-c", SHELL],
+            as_shell=True,
             cwd=os.getcwd(),
             as_is=True,
             **_terminal(True),

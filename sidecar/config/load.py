@@ -26,14 +26,6 @@ from sidecar.errors import ConfigError
 DEFAULT_PATH = "~/{folder}"
 
 
-NOT_YET = {
-    "setup": "remove it, and run a script that begins with these lines",
-    "launch": "remove it, and put it before the program: `sidecar run srun … python train.py`",
-}
-"""Settings of a host that are known but not acted upon yet, and what to do instead. A job without
-them would run in another environment, or on a login node: so nothing starts."""
-
-
 class Value(NamedTuple):
     """One line of `sidecar config`. `origin`: "sidecar.toml:3", a variable, "option" or "default";
     `withheld`: the shared file says it and the person has not trusted it."""
@@ -71,8 +63,7 @@ class Loaded(msgspec.Struct, frozen=True):
             name: what the person asked for; "" is the configured choice, or the only one.
         Raises:
             ConfigError: there is none ("no-host"), more than one ("which-host"), none by that name
-                ("unknown-host"), what the shared file says of it is not trusted ("untrusted"), or
-                it has a setting that this version does not act upon ("not-yet").
+                ("unknown-host"), or what the shared file says of it is not trusted ("untrusted").
         """
         chosen = name or self.config.host or self._only()
         if chosen not in self.host_names:
@@ -90,15 +81,6 @@ class Loaded(msgspec.Struct, frozen=True):
                 code="untrusted",
             )
         host = self.config.hosts[chosen]
-        for name, instead in NOT_YET.items():
-            if getattr(host, name):
-                key = dotted(("hosts", chosen, name))
-                raise ConfigError(
-                    f"{self.origins[key]}: {key} does not work in this version yet",
-                    "jobs would start without it",
-                    instead,
-                    code="not-yet",
-                )
         folder = self.project.folder if self.project else ""
         return chosen, msgspec.structs.replace(
             host,

@@ -33,8 +33,9 @@ class Host(Settings, frozen=True, kw_only=True):
     """Values for jobs; or names of variables to pass on from here."""
     forward: Annotated[list[str], values.FORWARDS] = []
     """Ports, each "PORT" or "PORT:HOST:PORT", reachable here on the loopback only."""
-    launch: Annotated[str, values.TEXT] = ""
-    """What every job's command is put behind, such as "srun --gres=gpu:1"."""
+    launch: Annotated[str | None, values.COMMAND] = None
+    """What every job's command is put behind, such as "srun --gres=gpu:1"; "" is nothing, also on
+    the login node of a cluster, where nothing runs as long as it is left out."""
     via: Annotated[str, values.TEXT] = ""
     """What the agent's command is put behind, such as "docker exec -i train"."""
     transport: Literal["", "asyncssh", "openssh"] = ""

@@ -47,9 +47,13 @@ class _Trusted(msgspec.Struct):
 
 def needs_trust(key: Key, value: object, own_hosts: Collection[str]) -> bool:
     """Whether this setting of a shared file counts only after trust."""
-    if len(key) != 3 or key[0] != "hosts" or not value:
+    if len(key) != 3 or key[0] != "hosts":
         return False
     name = key[2]
+    if name == "launch":
+        return value is not None  # an empty one says that jobs may run on a login node
+    if not value:
+        return False
     if name == "ssh":
         return value not in own_hosts
     if name == "env":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -50,6 +51,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or any(ord(letter) < 32 or letter == "\x7f" for letter in value):
         raise ValueError
     return value
+
+
+def _command(value: object) -> str:
+    text = _text(value)
+    shlex.split(text)  # its ValueError says what is wrong with the quotes
+    return text
 
 
 def _destination(value: object) -> object:
@@ -127,6 +134,7 @@ def _lines(value: object) -> object:
 SIZE = Form(_size, 'a size such as "100 MB", or a number of bytes')
 DURATION = Form(_duration, 'a time such as "10 min", or a number of seconds')
 TEXT = Form(_text, "a text in quotes, on one line")
+COMMAND = Form(_command, 'a command in quotes, on one line, such as "srun --gres=gpu:1"')
 DESTINATION = Form(
     _destination, 'what you would type after `ssh`, such as "gpu1" or "ssh://me@host:2222"'
 )

@@ -557,7 +557,7 @@ class Run(NamedTuple):
     `record` is kept with the job as it is. `tail`: send the output as after a Tail from 0, so that
     the first line need not wait for another round trip. A job that is there already is not
     started twice: the answer then is its Started. `log_max`: bytes of its log, 0 for the agent's
-    own bound.
+    own bound. `launch`: what the command is put behind.
     """
 
     id: int
@@ -574,6 +574,7 @@ class Run(NamedTuple):
     record: Dict[str, str]
     tail: bool = False
     log_max: int = 0
+    launch: List[str] = []
 
 
 class Started(NamedTuple):
@@ -689,22 +690,73 @@ class JobList(NamedTuple):
 # --- processes, connections ------------------------------------------------------------------
 
 
+class Environment(NamedTuple):
+    """Have the environment of a login shell ready in which the lines of `setup` have run
+    (agent/login.py). Answered by EnvironmentReady or SetupFailed; no value of it is told."""
+
+    id: int
+    setup: str
+
+
+class EnvironmentReady(NamedTuple):
+    """`shell`: which was asked; "" where none answered, and jobs get the agent's own variables.
+    `problem`: why the person's own did not. `sbatch`: where Slurm's is on PATH, "" inside of an
+    allocation (SLURM_JOB_ID is set)."""
+
+    id: int
+    shell: str
+    problem: str = ""
+    sbatch: str = ""
+
+
+class SetupFailed(NamedTuple):
+    """`line`: of the `setup` that failed, from 1; 0 where that is not known. `status`: its exit
+    status, -1 for none. `output`: the end of what it said."""
+
+    id: int
+    line: int
+    status: int
+    why: str
+    output: str
+
+
 class Python(NamedTuple):
-    """Find an interpreter for jobs: `wanted` is a path, "conda:NAME" or "" for a search in the
-    stated order (agent/interpreters.py)."""
+    """Find an interpreter for the jobs of that root, which get the environment behind `setup` with
+    it active from then on. `wanted` is a path, a name on PATH there, "conda:NAME" or "" for a
+    search in the stated order (agent/interpreters.py); `names`: conda environments that may be the
+    project's."""
 
     id: int
     root: int
     wanted: str
+    setup: str = ""
+    names: List[str] = []
 
 
 class PythonFound(NamedTuple):
-    """`path` is absolute; `version` like "3.11.7"; `source` says by which rule it was chosen."""
+    """`path` is absolute; `version` like "3.11.7"; `source` says by which rule it was chosen.
+    `path` "": no rule did."""
 
     id: int
     path: str
     version: str
     source: str
+
+
+class Survey(NamedTuple):
+    """List the interpreters there are, and say which of these `imports` each lacks."""
+
+    id: int
+    root: int
+    setup: str
+    imports: List[str]
+
+
+class Surveyed(NamedTuple):
+    """`body`: JSON, an object with `driver` and `interpreters` (agent/interpreters.py)."""
+
+    id: int
+    body: bytes
 
 
 class Install(NamedTuple):
@@ -730,12 +782,14 @@ class Installed(NamedTuple):
 
 class Spawn(NamedTuple):
     """Start a child of the agent whose stdin, stdout and stderr are stream `id`. It ends with
-    the link. Answered by Connected."""
+    the link. Answered by Connected. `root`: give it the environment of that root's jobs; 0: the
+    agent's."""
 
     id: int
     argv: List[str]
     env: Dict[str, str]
     cwd: str
+    root: int = 0
 
 
 class Connect(NamedTuple):
@@ -807,7 +861,8 @@ Message = Union[
     Trash, Restore, Restored, Describe, Described, Discard,
     Run, Started, RunRefused, Tail, Untail, Hold, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,
-    Python, PythonFound, Install, InstallPart, Installed,
+    Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,
+    Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,
 ]  # fmt: skip
 TYPES: Tuple[Type[Any], ...] = Message.__args__  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sidecar.core.messages import Spawn
@@ -70,6 +70,8 @@ class DebugSession:
         launch: Launch,
         version: str,
         barrier: Callable[[], Awaitable[None]],
+        root: int = 0,
+        behind: Sequence[str] = (),
     ) -> DebugSession:
         """Sends debugpy along where it is not there, starts its adapter, and listens.
 
@@ -80,6 +82,9 @@ class DebugSession:
             version: of `launch.interpreter`, like "3.11.7".
             barrier: awaited before the program starts; raises SidecarError to forbid it, in
                 which case the client is told in its words.
+            root: the project's number with that agent, whose environment it gets; 0: the agent's.
+            behind: what the adapter's command is put behind, and with it the program: they share
+                a machine's loopback.
         Raises:
             UsageError: what is to be debugged is not in the project.
             RunError: that interpreter is too old, or the adapter cannot be started.
@@ -92,8 +97,10 @@ class DebugSession:
         launch = launch._replace(env={**_ENVIRONMENT, **launch.env})
         # Isolated (-I): no module of the working directory or of the environment's variables can
         # take the place of the standard library's in the adapter. The program is not affected.
-        argv = [launch.interpreter, "-I", f"{folder}/{bundle.GUARD}"]
-        adapter = await agent.open_stream(lambda number: Spawn(number, argv, _ENVIRONMENT, folder))
+        argv = [*behind, launch.interpreter, "-I", f"{folder}/{bundle.GUARD}"]
+        adapter = await agent.open_stream(
+            lambda number: Spawn(number, argv, _ENVIRONMENT, folder, root)
+        )
         try:
             said = await _first_words(adapter)
             session = cls(adapter, said, pathmap, launch, barrier)

@@ -9,7 +9,7 @@ from sidecar import api
 from sidecar.debug.rewrite import Launch
 from sidecar.debug.session import DebugSession
 from sidecar.errors import UsageError
-from sidecar.hub import advice, target
+from sidecar.hub import advice, launching, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.consent import Consent
 from sidecar.hub.registry import Registry
@@ -63,7 +63,8 @@ class Debugging:
             )
         params = with_arguments(session, params, looked)
         agent = await session.ready()
-        interpreter = await session.interpreter()
+        interpreter = await session.interpreters.chosen()
+        await launching.refuse_a_login_node(session)
         paths = session.path_map()
         launched = target.to_debug(params, looked, paths)
 
@@ -88,6 +89,8 @@ class Debugging:
             ),
             version=interpreter.version,
             barrier=barrier,
+            root=session.number,
+            behind=launching.behind(session.host.launch or "", terminal=False),
         )
 
     def leave(self, client: Client) -> None:

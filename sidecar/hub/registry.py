@@ -102,6 +102,7 @@ class Registry:
             loaded = self.load(client, project)
             name, settings = loaded.host(host)
         session = await self._opened(project, name, settings, loaded.config.sync)
+        session.interpreters.origins = loaded.origins
         self._linger[project.root, name] = loaded.config.linger
         session.clients.add(client)
         if retiring := self._retiring.pop((project.root, name), None):
@@ -154,7 +155,7 @@ class Registry:
         async with self._opening:
             before = self._sessions.get(key)
             if before is not None:
-                if (before.host, before.sync) == (host, sync):
+                if before.sync == sync and (before.host == host or before.renew(host)):
                     return before
                 log.info("the configuration of %s on %s has changed", project.root, name)
                 del self._sessions[key]

@@ -14,7 +14,7 @@ import msgspec
 from sidecar import api
 from sidecar.core import messages
 from sidecar.errors import Disconnected, UsageError
-from sidecar.hub import advice, target
+from sidecar.hub import advice, launching, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
@@ -80,16 +80,14 @@ class Runs:
         consent: Consent,
     ) -> api.RunResult:
         agent = await session.ready()
-        python = await session.interpreter()
+        python = await session.interpreters.chosen()
+        if not params.as_shell:
+            await launching.refuse_a_login_node(session)
         paths = session.path_map()
         lines = await _lines(client, params, looked)
         command = target.command(params, paths, python.path, looked, lines)
-        env = {
-            "SIDECAR_BIN": target.bin_folder(python.path),
-            **session.host.environment(client.environ),
-            **params.env,
-            **command.env,
-        }
+        env = {**session.host.environment(client.environ), **params.env, **command.env}
+        launch = session.host.launch or ""
         known = await commit
         barrier = await session.barrier(as_is=consent.as_is, job=name)
         sending = session.engine.queued
@@ -111,7 +109,9 @@ class Runs:
                 "interpreter": f"{python.path} ({python.version})",
                 "as_is": "yes" if consent.as_is else "",
                 "differing": "\n".join(consent.differing[:MOST_RECORDED]),
+                "launch": launch,
             },
+            launch=launching.behind(launch, terminal=params.terminal),
             job=name,
             detach=params.detach,
             log_max=session.host.log_max,
@@ -298,7 +298,8 @@ def _headline(
     job: Job,
     unsaved: list[str],
 ) -> str:
-    parts = [session.name, f"Python {python.version}"]
+    source = session.host.python if python.source == "as configured" else python.source
+    parts = [session.name, f"Python {python.version}, {source}"]
     if commit.id:
         parts.append(str(commit))
     parts.append(f"{sending} sent along" if sending else "in step")

@@ -20,6 +20,7 @@ from sidecar.config.load import load
 from sidecar.config.project import Project, find_project
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.hub import target
+from sidecar.hub.choosing import Choosing
 from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
 from sidecar.hub.registry import Registry, local_paths
@@ -38,6 +39,7 @@ class Service:
         """`on_change`: `busy` may have changed."""
         self._registry = Registry(on_change)
         self._runs = Runs(self._registry)
+        self._choosing = Choosing(self._registry)
         self._debugging = Debugging(self._registry)
         self._repairs = Repairs(self._registry)
         self.methods: dict[str, Method] = {
@@ -48,6 +50,8 @@ class Service:
             "sidecar/signal": self._runs.signal,
             "sidecar/jobs": self._runs.jobs,
             "sidecar/attach": self._runs.attach,
+            "sidecar/interpreters": self._choosing.interpreters,
+            "sidecar/selectInterpreter": self._choosing.select,
             "sidecar/debug": self._debugging.debug,
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,

@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from sidecar import api
 from sidecar.config import model, places
 from sidecar.config.project import Project
-from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.comeback import Comeback
+from sidecar.hub.interpreters import Interpreters
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
@@ -37,6 +39,9 @@ from sidecar.sync.steps.meeting import NOTHING_SAID, Terms
 from sidecar.sync.trees.stored import Stored
 
 log = logging.getLogger(__name__)
+
+OF_JOBS = ("python", "setup", "env", "launch", "log_max", "on_quit")
+"""Settings of a host that a session may take while it stands."""
 
 TOLD_EVERY = 0.05
 """Seconds between two notes of the same session's state: a first sync changes it per file."""
@@ -74,12 +79,12 @@ class Session:
         self._wanted = False
         """Somebody wanted both sides brought together, so that a connection which comes back is to
         do it again; a dry run does not."""
-        self._interpreter: messages.PythonFound | None = None
         self._attaching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: asyncio.TimerHandle | None = None
         self._told: tuple[api.Health, list[api.PathNote]] | None = None
         self.closed = False
+        self.interpreters = Interpreters(self)
         self.jobs = JobsClient(name)
         self._jobs_over: AgentConnection | None = None
         self.engine = SyncEngine(
@@ -158,6 +163,17 @@ class Session:
         self._wanted = before._wanted
         self._bring_back()
 
+    def renew(self, host: model.Host) -> bool:
+        """Takes settings that concern jobs alone; False where others differ as well, and it has to
+        be opened anew."""
+        jobs_alone = {name: getattr(host, name) for name in OF_JOBS}
+        if msgspec.structs.replace(self.host, **jobs_alone) != host:
+            return False
+        if (self.host.python, self.host.setup) != (host.python, host.setup):
+            self.interpreters.forget()
+        self.host = host
+        return True
+
     def path_map(self) -> PathMap:
         """Both spellings of the root on each side; only when attached."""
         local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
@@ -191,7 +207,7 @@ class Session:
             guest = Guest(keeper.engine, agent, number, self.name)
             self.engine.remote_root = await guest.enter(self.host.path)
             self.guest, self.number = guest, number
-            self._interpreter = None
+            self.interpreters.attached()
             self.jobs.paths = self.path_map()
             self.link_changed()
             return agent
@@ -217,6 +233,7 @@ class Session:
             if self._attached is agent:
                 return agent, None
             number = self._unused_root(agent)
+            self.interpreters.connected(agent)
             try:
                 took = await self.engine.attach(agent, number, terms)
             except SidecarError as error:
@@ -226,7 +243,7 @@ class Session:
                 raise
             self.failed, self._attached, self.number = None, agent, number
             self._comeback.together()
-            self._interpreter = None
+            self.interpreters.attached()
             self.jobs.paths = self.path_map()
             self.link_changed()
             return agent, took
@@ -305,26 +322,12 @@ class Session:
             error.args = (str(error),)
             raise
 
-    async def interpreter(self) -> messages.PythonFound:
-        """The Python that jobs of this project get; looked for once on each connection.
-
-        Raises:
-            RemoteError: there is none, or not the one that was configured.
-        """
-        if self._interpreter is None:
-            agent = await self.ready()
-            found = await agent.request(
-                lambda number: messages.Python(number, self.number, self.host.python)
-            )
-            assert isinstance(found, messages.PythonFound)
-            self._interpreter = found
-        return self._interpreter
-
     async def close(self) -> None:
         self.closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.interpreters.forget()
         self._comeback.cancel()
         if self._telling:
             self._telling.cancel()
@@ -342,6 +345,7 @@ class Session:
 
     def link_down(self, error: SidecarError) -> None:
         self._attached = self._jobs_over = self.guest = None
+        self.interpreters.forget()
         self.engine.detach()
         self.jobs.disconnected()
 

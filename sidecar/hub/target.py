@@ -212,8 +212,3 @@ def _near(file: str, name: str) -> str:
         return ""
     found = difflib.get_close_matches(os.path.basename(file), others, n=1)
     return posixpath.join(os.path.dirname(name), found[0]) if found else ""
-
-
-def bin_folder(python: str) -> str:
-    """Where the programs of the interpreter's environment are."""
-    return posixpath.dirname(python)

@@ -80,6 +80,7 @@ class JobsClient:
         record: Mapping[str, str] | None = None,
         job: str = "",
         detach: bool = False,
+        launch: Sequence[str] = (),
         log_max: int = 0,
     ) -> Job:
         """Starts a job behind the saves that were sent before.
@@ -93,6 +94,7 @@ class JobsClient:
             record: kept with the job, as it is.
             job: its id; give one, and the same one again, to repeat a run whose answer was lost.
             detach: nobody looks at its output.
+            launch: what the command is put behind.
             log_max: bytes that its log may have; 0 for the usual bound.
         Returns:
             The job. Unless `detach`, its output is kept until its `view` is called, once, with
@@ -124,6 +126,7 @@ class JobsClient:
                     dict(record or {}),
                     not detach,
                     log_max,
+                    list(launch),
                 ),
                 frames.SAVES,
             )

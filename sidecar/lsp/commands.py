@@ -82,6 +82,14 @@ def _arguments(result: api.ArgumentsResult) -> str:
     return f"{result.target} is run {f'with {known}' if known else 'without arguments'}"
 
 
+def _interpreters(result: api.InterpretersResult) -> str:
+    lines = [
+        f"{'* ' if one.in_use else ''}{one.name}: {one.problem or 'Python ' + one.version}"
+        for one in result.interpreters
+    ]
+    return "\n".join(lines) or "No Python was found there"
+
+
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
     "sidecar.debug": _Command(
@@ -102,6 +110,11 @@ COMMANDS = {
     "sidecar.undo": _Command("sidecar/undo", lambda result: f"{len(result.restored)} brought back"),
     "sidecar.why": _Command("sidecar/why", _why),
     "sidecar.arguments": _Command("sidecar/arguments", _arguments),
+    "sidecar.interpreters": _Command("sidecar/interpreters", _interpreters),
+    "sidecar.selectInterpreter": _Command(
+        "sidecar/selectInterpreter",
+        lambda result: f"Jobs on {result.host} run with {result.python} (Python {result.version})",
+    ),
     "sidecar.jobs": _Command("sidecar/jobs", lambda result: f"{len(result.jobs)} jobs"),
 }
 

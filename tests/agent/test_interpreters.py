@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.agent.interpreters import Interpreters, between, login_path
+from sidecar.agent.environments import Environments
+from sidecar.agent.interpreters import Interpreters, between
 from sidecar.core import messages as m
 from tests.agent.desk import OpenGate, Recorder
 
@@ -20,10 +20,10 @@ def find(isolated: Path, tmp_path: Path) -> Callable[[str], Any]:
     """Asks, in a project folder `tmp_path/root`, with a fresh home."""
     (tmp_path / "root").mkdir(exist_ok=True)
 
-    def ask(wanted: str) -> Any:
+    def ask(wanted: str, *names: str, setup: str = "") -> Any:
         sent = Recorder()
-        Interpreters(sent, str(tmp_path), OpenGate(tmp_path / "root")).handle(
-            m.Python(1, 1, wanted)
+        Interpreters(sent, str(tmp_path), OpenGate(tmp_path / "root"), Environments(sent)).handle(
+            m.Python(1, 1, wanted, setup, list(names))
         )
         return sent.answer(1)
 
@@ -35,12 +35,6 @@ def environment(folder: Path) -> Path:
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").symlink_to(sys.executable)
     return folder / "bin" / "python"
-
-
-def shell(path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(0o755)
-    monkeypatch.setenv("SHELL", str(path))
 
 
 def test_a_path_is_taken_as_it_is_and_says_its_version(find: Callable[[str], Any]) -> None:
@@ -68,43 +62,26 @@ def test_the_projects_own_environment_comes_first(
     assert (found.path, found.source) == (str(first), ".venv in the project's folder")
 
 
-def test_then_comes_python3_of_a_login_shell_whatever_that_prints(
-    find: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_then_comes_the_conda_environment_of_a_name_that_may_be_the_projects(
+    find: Callable[[str], Any], isolated: Path
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
-    text = f'echo Welcome "$@"; PATH={tmp_path}/bin:$PATH; export PATH; eval "$3"; echo Bye\n'
-    shell(tmp_path / "shell", text, monkeypatch)
-    found = find("")
-    assert found.path == str(tmp_path / "bin" / "python3")
-    assert found.source == "python3 of a login shell"
+    environment(isolated / "miniconda3" / "envs" / "other")
+    path = environment(isolated / "miniconda3" / "envs" / "digits")
+    found = find("", "in-environment-yml", "digits")
+    assert (found.path, found.source) == (str(path), "the conda environment digits")
 
 
-def test_a_login_shell_that_fails_leaves_the_agents_own_interpreter(
-    find: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_neither_is_there_nothing_is_chosen(find: Callable[[str], Any]) -> None:
+    assert find("", "digits") == m.PythonFound(1, "", "", "")
+
+
+def test_a_bare_name_is_one_on_the_path_of_a_login_shell_after_setup(
+    find: Callable[..., Any], tmp_path: Path
 ) -> None:
-    shell(tmp_path / "shell", "exit 1\n", monkeypatch)
-    found = find("")
-    assert (found.path, found.version) == (sys.executable, VERSION)
-
-
-def test_a_login_shell_that_leaves_something_behind_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shell(tmp_path / "shell", 'sleep 60 & shift; eval "$2"; exit 0\n', monkeypatch)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert login_path().split(":")[0] == str(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["bash", "sh", "dash", "zsh", "fish", "tcsh"])
-def test_every_shell_that_is_here_says_its_path(
-    name: str, isolated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"only on machines with {name}")
-    monkeypatch.setenv("SHELL", path)
-    assert "/bin" in login_path()
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / "python3").symlink_to(sys.executable)
+    found = find("python3", setup=f"PATH={tmp_path}/module:$PATH")
+    assert found.path == str(tmp_path / "module" / "python3")
 
 
 def test_a_conda_environment_is_found_by_its_name(
@@ -144,8 +121,8 @@ def test_what_is_no_python_is_refused_with_what_was_found(
     answer = find(str(path))
     assert answer.code == "no-such-python"
     assert why in answer.why
-    assert sys.executable in answer.why
-    assert answer.fix
+    assert "Found there: " in answer.why
+    assert "sidecar envs" in answer.fix or "add" in answer.fix
 
 
 def test_a_broken_environment_in_the_project_is_said_and_not_passed_over(
@@ -153,8 +130,11 @@ def test_a_broken_environment_in_the_project_is_said_and_not_passed_over(
 ) -> None:
     folder = tmp_path / "root" / ".venv" / "bin"
     folder.mkdir(parents=True)
+    (folder.parent / "pyvenv.cfg").write_text("home = /laptops/own\n")
     (folder / "python").symlink_to("/laptops/own/python")
-    assert "/laptops/own/python" in find("").why
+    answer = find("")
+    assert "/laptops/own/python" in answer.why
+    assert "python3 -m venv --clear" in answer.fix
 
 
 def test_text_between_marks() -> None:

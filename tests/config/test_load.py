@@ -153,13 +153,24 @@ def test_of_several_hosts_one_must_be_chosen(desk: Desk) -> None:
     assert desk.load().host()[0] == "a"
 
 
-@pytest.mark.parametrize("line", ['setup = "module load cuda"', 'launch = "srun"'])
-def test_what_would_not_be_acted_upon_is_refused(desk: Desk, line: str) -> None:
-    desk.write("sidecar.local.toml", f"[hosts.a]\n{line}\n")
+def test_a_launch_that_is_empty_is_not_one_that_is_left_out(desk: Desk) -> None:
+    desk.write(
+        "sidecar.local.toml", '[hosts.a]\nlaunch = ""\n[hosts.b]\n[hosts.c]\nlaunch = "srun"\n'
+    )
+    launches = {name: host.launch for name, host in desk.load().config.hosts.items()}
+    assert launches == {"a": "", "b": None, "c": "srun"}
+
+
+def test_a_launch_whose_quotes_do_not_close_is_refused(desk: Desk) -> None:
+    desk.write("sidecar.local.toml", '[hosts.a]\nlaunch = "srun \'--x"\n')
     with pytest.raises(ConfigError) as caught:
-        desk.load().host()
-    assert caught.value.code == "not-yet"
-    assert caught.value.what.startswith("sidecar.local.toml:2")
+        desk.load()
+    assert "No closing quotation" in caught.value.why
+
+
+def test_a_shared_file_may_not_say_that_jobs_run_on_a_login_node(desk: Desk) -> None:
+    desk.write("sidecar.toml", '[hosts.a]\nlaunch = ""\n')
+    assert 'hosts.a.launch = ""' in desk.load().untrusted
 
 
 def test_an_unknown_host_names_the_nearest_and_how_to_add_it(desk: Desk) -> None:

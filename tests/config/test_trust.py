@@ -53,7 +53,7 @@ def test_what_runs_commands_or_chooses_a_machine_waits_for_trust(desk: Desk, lin
     withheld = [value for value in loaded.values() if value.withheld]
     assert [value.key for value in withheld] == [f"hosts.gpu1.{key}"]
     assert withheld[0].origin == "sidecar.toml:2"
-    assert getattr(loaded.config.hosts["gpu1"], key) == ""
+    assert not getattr(loaded.config.hosts["gpu1"], key)
     trust(desk.project, loaded.untrusted)
     assert desk.load().untrusted == []
     assert getattr(desk.load().config.hosts["gpu1"], key) == line.split('"')[1]

@@ -8,7 +8,7 @@ from sidecar import api
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import UsageError
 from sidecar.hub import cell, target
-from sidecar.hub.target import Looked, bin_folder
+from sidecar.hub.target import Looked
 
 PATHS = PathMap(["/home/ada/model", "/data/model"], ["/srv/model"])
 PYTHON = "/srv/env/bin/python"
@@ -131,7 +131,3 @@ def test_a_target_has_one_name_in_whatever_spelling_it_comes(tmp_path: Path) -> 
     assert target.name(params, Looked(str(root / "t.py"), "::test_x"), root) == "t.py::test_x"
     module = api.RunParams(target="pkg.mod", module=True)
     assert target.name(module, Looked(), root) == "-m pkg.mod"
-
-
-def test_the_programs_of_an_environment_are_beside_its_python() -> None:
-    assert bin_folder(PYTHON) == "/srv/env/bin"

@@ -1,0 +1,52 @@
+"""`launch`: what every job's command is put behind, and that a login node is not run on unasked."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+
+from sidecar.errors import RunError
+from sidecar.hub.sessions import Session
+
+_SAYS_TASKS = re.compile(r"-[nNl]\d*$|--(pty|label|nodes|ntasks|ntasks-per-node)(=|$)")
+
+
+def behind(launch: str, *, terminal: bool) -> list[str]:
+    """The words that a command is put behind.
+
+    They are a shell's words. Where they hold a variable, a shell of the job reads them, and becomes
+    what they name. `srun` gives a job on a terminal one of its own, as `--pty` has it, unless the
+    line says how many tasks there are: all but the first of them would lose their output.
+    """
+    words = shlex.split(launch)
+    if not words:
+        return []
+    is_srun = posixpath.basename(words[0]) == "srun"
+    if terminal and is_srun and not any(map(_SAYS_TASKS.match, words)):
+        program, _, rest = launch.strip().partition(" ")
+        launch = f"{program} --pty {rest}".strip()
+        words = shlex.split(launch)
+    if "$" not in launch:
+        return words
+    return ["/bin/sh", "-c", f'exec {launch} "$@"', "sidecar"]
+
+
+async def refuse_a_login_node(session: Session) -> None:
+    """Where `sbatch` is on PATH and this is no allocation, nothing is run before somebody said how:
+    a job there is in the way of everybody, and is soon killed.
+
+    Raises:
+        RunError: as it says.
+    """
+    if session.host.launch is not None:
+        return
+    found = await session.interpreters.environment()
+    if found.sbatch:
+        raise RunError(
+            f"{session.name} is a login node of a cluster, and nothing says how to run there",
+            f"{found.sbatch} is on PATH, and SLURM_JOB_ID is not set",
+            f'write `launch = "srun"` under [hosts.{session.name}], with the options that a job '
+            'needs (`"srun --gres=gpu:1 --time=1:00:00"`); `launch = ""` runs on the login node',
+            code="login-node",
+        )
