@@ -154,7 +154,9 @@ export interface Empty {
 /**
  * Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
  * it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
- * outermost call first. `left`: pids there of what it started and what lives on.
+ * outermost call first. `left`: pids there of what it started and what lives on. `failures`: all
+ * tracebacks, that one too, in the order of the output. `advice`: what the failure has to do with
+ * what is not synced, in a line for people; "" for nothing.
  */
 export interface Exited {
   job: string;
@@ -165,6 +167,22 @@ export interface Exited {
   error: string;
   frames: Frame[];
   left: number[];
+  failures: Failure[];
+  advice: string;
+}
+
+/**
+ * A traceback in a failed job's output, or a failed test. `error`: the line that names the
+ * exception; `message`: all of what it says. `kind`: "" for what ended the program, or the test
+ * that pytest calls `test`; "chained" where another one followed from it; "inside" for a part of
+ * an exception group; "ignored" where Python said so.
+ */
+export interface Failure {
+  error: string;
+  message: string;
+  frames: Frame[];
+  kind: "" | "chained" | "ignored" | "inside";
+  test: string;
 }
 
 /**

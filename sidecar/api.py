@@ -379,10 +379,25 @@ class Frame(Message, frozen=True, kw_only=True):
     local: bool
 
 
+class Failure(Message, frozen=True, kw_only=True):
+    """A traceback in a failed job's output, or a failed test. `error`: the line that names the
+    exception; `message`: all of what it says. `kind`: "" for what ended the program, or the test
+    that pytest calls `test`; "chained" where another one followed from it; "inside" for a part of
+    an exception group; "ignored" where Python said so."""
+
+    error: str
+    message: str = ""
+    frames: list[Frame] = []
+    kind: Literal["", "chained", "inside", "ignored"] = ""
+    test: str = ""
+
+
 class Exited(Message, frozen=True, kw_only=True):
     """Notification `sidecar/exited`. `status`: exit status, -1 where a signal or the unknown ended
     it; `signal`: its name ("KILL") or "". `error`: last line of an uncaught traceback; `frames`:
-    outermost call first. `left`: pids there of what it started and what lives on."""
+    outermost call first. `left`: pids there of what it started and what lives on. `failures`: all
+    tracebacks, that one too, in the order of the output. `advice`: what the failure has to do with
+    what is not synced, in a line for people; "" for nothing."""
 
     job: str
     host: str
@@ -392,6 +407,8 @@ class Exited(Message, frozen=True, kw_only=True):
     error: str = ""
     frames: list[Frame] = []
     left: list[int] = []
+    failures: list[Failure] = []
+    advice: str = ""
 
 
 class Job(Message, frozen=True, kw_only=True):

@@ -282,6 +282,8 @@ class _Job:
     def _exited(self, end: api.Exited) -> None:
         if self.id and end.job != self.id:
             return
+        for line in end.advice.splitlines():
+            terminal.complain(line)
         if end.signal:
             self._status = 128 + _number(end.signal)
         elif end.status >= 0:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import os
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -117,7 +118,9 @@ class Runs:
             log_max=session.host.log_max,
         )
         if not params.detach:
-            self._view(session, client, Viewer(client, _Finder(session, job.id), job=job))
+            explain = partial(advice.explained, session, params.cwd)
+            finder = _Finder(session, job.id)
+            self._view(session, client, Viewer(client, finder, job=job, explain=explain))
         return api.RunResult(
             job=job.id,
             host=session.name,
@@ -182,6 +185,7 @@ class Runs:
             job=job,
             offset=params.offset,
             until=until,
+            explain=partial(advice.explained, session, ""),
         )
         self._view(session, client, viewer)
         terminal = known is not None and known.terminal

@@ -33,6 +33,7 @@ class Viewer:
         job: where it is known already.
         offset: of the log, to begin at.
         until: an offset of the log at which it is enough; None: the job's end.
+        explain: adds to the job's end what this side knows of it.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Viewer:
         job: Job | None = None,
         offset: int = 0,
         until: int | None = None,
+        explain: Callable[[api.Exited], Awaitable[api.Exited]] | None = None,
     ) -> None:
         self._client, self._find, self._job = client, find, job
-        self._offset, self._until = offset, until
+        self._offset, self._until, self._explain = offset, until, explain
         self._waiting: collections.deque[api.Output] = collections.deque()
         self._size = 0
         self._end: api.Exited | None = None
@@ -66,7 +68,8 @@ class Viewer:
                 if not self._behind:
                     break
                 self._behind = False
-            await self._client.exited(self._end or self._so_far())
+            end = self._end or self._so_far()
+            await self._client.exited(await self._explain(end) if self._explain else end)
         except SidecarError as error:
             log.warning("a job cannot be shown any more: %s", error)
             await self._client.exited(self._lost(error))

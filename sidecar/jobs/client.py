@@ -105,7 +105,7 @@ class JobsClient:
             Disconnected: the connection went; whether it started is not known (see `job`).
         """
         name = job or new_id()
-        handle = Job(name, self.host, self.paths, fresh=True)
+        handle = Job(name, self.host, self.paths, cwd, fresh=True)
         handle.listen(agent)
         if not detach:
             handle.hold()

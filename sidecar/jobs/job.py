@@ -72,10 +72,12 @@ class Job:
         exited: its end, once that is known; may be awaited by any number (`asyncio.shield`).
     """
 
-    def __init__(self, job: str, host: str, paths: PathMap | None, *, fresh: bool) -> None:
+    def __init__(
+        self, job: str, host: str, paths: PathMap | None, cwd: str = "", *, fresh: bool
+    ) -> None:
         self.id, self.host, self.pid = job, host, 0
         self.exited: asyncio.Future[api.Exited] = asyncio.get_running_loop().create_future()
-        self._reader = OutputReader(job, host, paths)
+        self._reader = OutputReader(job, host, paths, cwd)
         self._views: list[View] = []
         self._agent: AgentConnection | None = None
         self._stops: list[Callable[[], None]] = []

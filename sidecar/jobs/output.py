@@ -8,11 +8,14 @@ so text in any language stays text, and each part stands for itself: its offsets
 from __future__ import annotations
 
 import base64
+import os
+import posixpath
+from collections.abc import Sequence
 
 from sidecar import api
 from sidecar.core import messages
 from sidecar.core.pathmap import PathMap
-from sidecar.core.tracebacks import TracebackParser
+from sidecar.core.tracebacks import Traceback, TracebackParser
 
 _STDERR = 2
 
@@ -45,10 +48,11 @@ class OutputReader:
         job: its id.
         host: the host's name, as the configuration has it.
         paths: maps the files of a traceback; None where none are known.
+        cwd: where it runs there, which names of files are relative to; "": the project's root.
     """
 
-    def __init__(self, job: str, host: str, paths: PathMap | None) -> None:
-        self._job, self._host, self._paths = job, host, paths
+    def __init__(self, job: str, host: str, paths: PathMap | None, cwd: str = "") -> None:
+        self._job, self._host, self._paths, self._cwd = job, host, paths, cwd
         # On a terminal both streams come as one; apart, stderr is where tracebacks go.
         self._stderr, self._stdout = TracebackParser(), TracebackParser()
         self._parsed = 0
@@ -77,17 +81,47 @@ class OutputReader:
             return api.Exited(job=self._job, host=self._host, status=-1, why=message.why, left=left)
         if message.status == 0:
             return api.Exited(job=self._job, host=self._host, status=0, left=left)
-        found = self._stderr.result() or self._stdout.result()
+        found = [self._failure(one) for one in self._stdout.results() + self._stderr.results()]
+        main = _main(found)
         return api.Exited(
             job=self._job,
             host=self._host,
             status=max(message.status, -1),
             signal=signal_name(-message.status) if message.status < 0 else "",
-            error=found.error if found else "",
-            frames=[self._frame(*call) for call in found.calls] if found else [],
+            error=main.error if main else "",
+            frames=main.frames if main else [],
             left=left,
+            failures=found,
+        )
+
+    def _failure(self, one: Traceback) -> api.Failure:
+        return api.Failure(
+            error=one.error,
+            message=one.message,
+            frames=[self._frame(*call) for call in one.calls],
+            kind=one.kind,  # type: ignore[arg-type]  # the parser's words are the protocol's
+            test=one.test,
         )
 
     def _frame(self, file: str, line: int, function: str) -> api.Frame:
-        local = self._paths.to_local(file) if self._paths is not None else None
-        return api.Frame(path=local or file, line=line, name=function, local=local is not None)
+        local = self._local(file)
+        return api.Frame(path=local or file, line=line, name=function, local=bool(local))
+
+    def _local(self, file: str) -> str:
+        """The file here; "" where there is none."""
+        if self._paths is None:
+            return ""
+        if posixpath.isabs(file):
+            return self._paths.to_local(file) or ""
+        # "<string>" looks like a relative name, too, so this one must be there.
+        there = posixpath.join(self._cwd or self._paths.remote[0], file)
+        found = self._paths.to_local(there) or ""
+        return found if os.path.isfile(found) else ""
+
+
+def _main(found: Sequence[api.Failure]) -> api.Failure | None:
+    """The one that is to be looked at first: the last that ended something and goes through the
+    project's own code (what a launcher says of its workers does not)."""
+    ended = [one for one in found if not one.kind]
+    own = [one for one in ended if any(frame.local for frame in one.frames)]
+    return next(iter([*own[-1:], *ended[-1:], *found[-1:]]), None)

@@ -125,6 +125,8 @@ class LspClient(Client):
         text = f"The job {end.job} on {end.host} {how}"
         if end.why or end.error:
             text += f": {end.error or end.why}"
+        if end.advice:
+            text += f"\n{end.advice}"
         self.show(text, "info" if end.status == 0 else "error")
 
     def health(self, health: api.Health) -> None:

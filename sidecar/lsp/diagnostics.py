@@ -1,4 +1,4 @@
-"""What the editor underlines: the traceback of the last failed run, and paths in conflict.
+"""What the editor underlines: the tracebacks of the last failed run, and paths in conflict.
 
 Two sources publish for the same files, and LSP replaces all diagnostics of a file at once; so both
 are kept here and told together.
@@ -26,6 +26,11 @@ MAX_PATHS = 100
 """Files with a note that are told; more would bury the rest, and `status` counts them all."""
 
 
+MAX_FAILURES = 50
+"""Tracebacks of one run that are told, the last ones."""
+
+_SEVERITY = {"chained": types.DiagnosticSeverity.Information}
+
 LARGEST_SOURCE = 16 << 20
 """Bytes of a file in which the end of a line is looked for."""
 
@@ -51,26 +56,29 @@ class Board:
         self._held: dict[tuple[Source, str], dict[str, list[types.Diagnostic]]] = {}
 
     def traceback(self, end: api.Exited | None) -> None:
-        """Shows where an uncaught exception came from; None takes it away."""
-        local = [frame for frame in end.frames if frame.local] if end else []
+        """Shows where what went wrong in a run came from; None takes it away. What the person ended
+        by Ctrl-C did not go wrong."""
         found: dict[str, list[types.Diagnostic]] = {}
-        if end and local:
+        for failure in _to_show(end) if end else []:
+            assert end is not None
+            local = [frame for frame in failure.frames if frame.local]
             place = local[-1]
-            found[_uri(place.path)] = [
-                types.Diagnostic(
-                    self._line(place.path, place.line),
-                    end.error or f"the run on {end.host} failed here",
-                    severity=types.DiagnosticSeverity.Error,
-                    source=f"sidecar: {end.host}",
-                    related_information=[
-                        types.DiagnosticRelatedInformation(
-                            types.Location(_uri(one.path), self._line(one.path, one.line)),
-                            f"called in {one.name}",
-                        )
-                        for one in reversed(local[:-1])
-                    ],
-                )
-            ]
+            at = found.setdefault(_uri(place.path), [])
+            one = types.Diagnostic(
+                self._line(place.path, place.line),
+                _message(failure, end),
+                severity=_SEVERITY.get(failure.kind, types.DiagnosticSeverity.Error),
+                source=f"sidecar: {end.host}",
+                related_information=[
+                    types.DiagnosticRelatedInformation(
+                        types.Location(_uri(one.path), self._line(one.path, one.line)),
+                        f"called in {one.name}" if one.name else "called here",
+                    )
+                    for one in reversed(local[:-1])
+                ],
+            )
+            if one not in at:  # many ranks fail in the same way
+                at.append(one)
         self._replace(("traceback", ""), found)
 
     def notes(self, root: str, host: str, notes: Sequence[api.PathNote]) -> None:
@@ -118,6 +126,28 @@ class Board:
         number = max(line - 1, 0)
         end = self._line_end(path, number)
         return types.Range(types.Position(number, 0), types.Position(number, end))
+
+
+def _to_show(end: api.Exited) -> list[api.Failure]:
+    failures = end.failures or [api.Failure(error=end.error, frames=end.frames)]
+    return [
+        one
+        for one in failures[-MAX_FAILURES:]
+        if any(frame.local for frame in one.frames)
+        and one.kind != "ignored"
+        and one.error != "KeyboardInterrupt"
+    ]
+
+
+def _message(failure: api.Failure, end: api.Exited) -> str:
+    text = failure.message or failure.error or f"the run on {end.host} failed here"
+    if failure.kind == "chained":
+        text += "\n(another exception followed from it)"
+    if failure.test:
+        text = f"{failure.test}: {text}"
+    if end.advice and (failure.error, failure.frames) == (end.error, end.frames):
+        text += f"\n{end.advice}"
+    return text
 
 
 def _said(note: api.PathNote, host: str) -> str:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.tracebacks import MAX_CALLS, Call, Traceback, TracebackParser
+from sidecar.core.pytest_report import MAX_TESTS
+from sidecar.core.tracebacks import (
+    MAX_CALLS,
+    MAX_FOUND,
+    MAX_PREFIXES,
+    Call,
+    Traceback,
+    TracebackParser,
+)
+from tests.core.test_pytest_report import REPORT
 
 PLAIN = b"""\
 epoch 1
@@ -92,11 +101,20 @@ TABLE = [
 ]
 
 
-def parsed(*pieces: bytes) -> Traceback | None:
+def all_parsed(*pieces: bytes) -> list[Traceback]:
     parser = TracebackParser()
     for piece in pieces:
         parser.feed(piece)
-    return parser.result()
+    return parser.results()
+
+
+def parsed(*pieces: bytes) -> Traceback | None:
+    """The last that ended something, but for its message."""
+    parser = TracebackParser()
+    for piece in pieces:
+        parser.feed(piece)
+    found = parser.result()
+    return found and found._replace(message="")
 
 
 @pytest.mark.parametrize(("output", "expected"), TABLE)
@@ -105,9 +123,154 @@ def test_each_form_of_a_traceback_is_found(output: bytes, expected: Traceback | 
     assert parsed(*(output[at : at + 1] for at in range(len(output)))) == expected
 
 
+def brief(found: list[Traceback]) -> list[tuple[str, str, int]]:
+    return [(one.kind, one.error, one.calls[-1].line if one.calls else 0) for one in found]
+
+
+def prefixed(text: bytes, prefix: bytes) -> list[bytes]:
+    return [prefix + line for line in text.splitlines(keepends=True)]
+
+
+NOTED = b"""\
+Traceback (most recent call last):
+  File "/r/a.py", line 4, in <module>
+    raise error
+ValueError: first
+
+second
+a note
+"""
+
+GROUP_BEFORE_3_13 = b"""\
+  + Exception Group Traceback (most recent call last):
+  |   File "/r/g.py", line 9, in <module>
+  |     raise ExceptionGroup("two", errors)
+  | ExceptionGroup: two (3 sub-exceptions)
+  | a note
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/r/g.py", line 2, in one
+    |     raise ValueError("a\\nb")
+    | ValueError: a
+b
+    |
+    | During handling of the above exception, another exception occurred:
+    |
+    | Traceback (most recent call last):
+    |   File "/r/g.py", line 4, in two
+    | KeyError: 'k'
+    +---------------- 2 ----------------
+    | TypeError: 2
+    +---------------- 3 ----------------
+    | ExceptionGroup: inner (1 sub-exception)
+    +-+---------------- 1 ----------------
+      | OSError: 1
+      +------------------------------------
+done
+"""
+
+
+def test_a_message_has_all_its_lines_and_its_notes() -> None:
+    (found,) = all_parsed(NOTED)
+    assert (found.error, found.message) == (
+        "ValueError: first",
+        "ValueError: first\nsecond\na note",
+    )
+    (found,) = all_parsed(NOTED.replace(b"\n", b"\r\n"))
+    assert found.message == "ValueError: first\nsecond\na note"
+
+
+def test_what_a_program_prints_behind_a_traceback_is_not_its_message() -> None:
+    (found,) = all_parsed(NOTED + b"epoch\n" * 50)
+    assert found.message == "ValueError: first"
+
+
+def test_what_led_to_an_exception_and_what_a_group_holds_are_told_apart() -> None:
+    assert brief(all_parsed(CHAINED)) == [
+        ("chained", "KeyError: 'x'", 1),
+        ("", "ValueError: bad shape", 4),
+    ]
+    found = all_parsed(GROUP_BEFORE_3_13 + PLAIN)
+    assert brief(found) == [
+        ("", "ExceptionGroup: two (3 sub-exceptions)", 9),
+        ("chained", "ValueError: a", 2),
+        ("inside", "KeyError: 'k'", 4),
+        ("inside", "TypeError: 2", 0),
+        ("inside", "ExceptionGroup: inner (1 sub-exception)", 0),
+        ("inside", "OSError: 1", 0),
+        ("", "ValueError: bad shape", 4),
+    ]
+    assert found[0].message == "ExceptionGroup: two (3 sub-exceptions)\na note"
+    assert found[1].message == "ValueError: a\nb"
+
+
+@pytest.mark.parametrize(
+    "prefix", [b"[rank%d]: ", b"[default%d]:", b"[1,%d]<stderr>:", b"(train pid=%d) ", b"%d: "]
+)
+def test_the_tracebacks_of_several_ranks_are_read_though_their_lines_are_mixed(
+    prefix: bytes,
+) -> None:
+    other = PLAIN.replace(b"bad shape", b"no memory").replace(b"line 4", b"line 5")
+    ranks = [prefixed(PLAIN, prefix % 0), prefixed(other, prefix % 1)]
+    mixed = b"".join(line for pair in zip(*ranks, strict=True) for line in pair)
+    assert brief(all_parsed(mixed)) == [
+        ("", "ValueError: bad shape", 4),
+        ("", "ValueError: no memory", 5),
+    ]
+    # A rank whose prefix begins another's.
+    ranks = [prefixed(PLAIN, b"[1]: "), prefixed(other, b"[1]: [2]: ")]
+    assert len(all_parsed(b"".join(line for rank in ranks for line in rank))) == 2
+
+
+def test_the_traceback_of_a_worker_is_behind_the_one_that_tells_of_it() -> None:
+    output = PLAIN.replace(b"bad shape", b"Caught ValueError in worker 0.") + PLAIN.replace(
+        b"Traceback", b"Original Traceback"
+    )
+    assert [error for _, error, _ in brief(all_parsed(output))] == [
+        "ValueError: Caught ValueError in worker 0.",
+        "ValueError: bad shape",
+    ]
+
+
+def test_what_python_ignored_ended_nothing() -> None:
+    ignored = b"Exception ignored in: <function A.__del__ at 0x7f>\n" + PLAIN
+    assert brief(all_parsed(ignored)) == [("ignored", "ValueError: bad shape", 4)]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"/usr/bin/python3: No module named pytest\n", "No module named pytest"),
+        (
+            b"/usr/bin/python3.12: can't open file '/r/x.py': [Errno 2] No such file\n",
+            "can't open file '/r/x.py': [Errno 2] No such file",
+        ),
+    ],
+)
+def test_what_an_interpreter_says_of_itself_counts(line: bytes, error: str) -> None:
+    assert parsed(line) == Traceback([], error)
+
+
+def test_only_so_many_are_kept() -> None:
+    many = b"".join(PLAIN.replace(b"bad shape", b"%d" % n) for n in range(MAX_FOUND + 10))
+    found = all_parsed(many)
+    assert len(found) == MAX_FOUND
+    assert found[-1].error == f"ValueError: {MAX_FOUND + 9}"
+    parser = TracebackParser()
+    for number in range(1000):
+        parser.feed(b"[rank%d]: Traceback (most recent call last):\n" % number)
+    assert len(parser._readers) == MAX_PREFIXES
+
+
 LINES = st.lists(
     st.one_of(
-        st.sampled_from([line for output, _ in TABLE for line in output.splitlines(keepends=True)]),
+        st.sampled_from(
+            [
+                line
+                for output in [*(one for one, _ in TABLE), NOTED, GROUP_BEFORE_3_13, REPORT]
+                for line in output.splitlines(keepends=True)
+            ]
+        ),
         st.binary(max_size=30),
         st.integers(0, 3).map(lambda n: b"x" * (n * 5000)),
     ),
@@ -120,9 +283,11 @@ def test_what_is_found_does_not_depend_on_where_the_output_was_cut(
     lines: list[bytes], cuts: list[int]
 ) -> None:
     output = b"".join(lines)
+    whole = all_parsed(output)
     at = [0, *sorted(min(cut, len(output)) for cut in cuts), len(output)]
     pieces = [output[start:end] for start, end in itertools.pairwise(at)]
-    assert parsed(*pieces) == parsed(output)
+    assert all_parsed(*pieces) == whole
+    assert len(whole) <= MAX_FOUND + MAX_TESTS
 
 
 def test_a_deep_recursion_keeps_its_outer_and_its_inner_calls() -> None:
@@ -152,4 +317,5 @@ def test_what_this_python_prints_is_understood(tmp_path: Path, program: str) -> 
     found = parsed(output)
     assert found is not None
     assert found.calls[0].file == str(script)
+    assert all_parsed(*(output[at : at + 1] for at in range(len(output)))) == all_parsed(output)
     assert "Error" in found.error

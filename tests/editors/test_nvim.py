@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,29 @@ def test_a_traceback_is_a_quickfix_list_with_local_paths(nearby: Laptop, start: 
     assert not any("/json/" in item["filename"] for item in found["items"])
     nvim.command(f"cc {found['idx']}")
     assert (nvim.api.current.buffer.name, nvim.api.current.window.cursor[0]) == (str(model), 4)
+
+
+def test_failed_tests_and_what_is_missing_there_are_in_the_quickfix_list(
+    nearby: Laptop, start: Start
+) -> None:
+    nearby.configure(
+        (nearby.project / "sidecar.local.toml").read_text() + f'python = "{sys.executable}"\n'
+    )
+    nearby.write(".gitignore", "data/\n")
+    nearby.write("data/mini.csv", "1\n")
+    test = nearby.write(
+        "test_x.py",
+        "def test_one():\n    assert 1 == 2\n\ndef test_two():\n    open('data/mini.csv')\n",
+    )
+    nvim = start("test_x.py")
+    nvim.command("RemoteRun")
+    nvim.shows("data/mini.csv exists here; .gitignore:1")
+    found = nvim.quickfix()
+    places = [(item["filename"], item["lnum"]) for item in found["items"] if item["valid"]]
+    assert places == [(str(test), 2), (str(test), 5)]
+    assert "exists here" in found["items"][-1]["text"]
+    shown = "return vim.tbl_map(function(one) return one.lnum end, vim.diagnostic.get(0))"
+    nvim.until(lambda: nvim.lua(shown) == [1, 4], "the diagnostics")
 
 
 def test_colours_bars_and_typed_input_work_as_in_a_terminal(nearby: Laptop, start: Start) -> None:

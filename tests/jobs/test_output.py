@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sidecar import api
@@ -101,3 +103,30 @@ def test_a_job_with_an_impossible_record_does_not_hide_the_others(started: str) 
     (one,) = listing.decode((body % (started, "9" * 5000)).encode())
     job = listing.describe(one, "gpu1")
     assert (job.id, job.started, job.dirty) == ("a", "", 0)
+
+
+def test_names_relative_to_where_it_ran_are_files_here_if_they_exist(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "a.py").write_text("")
+    one = OutputReader("j", "box", PathMap([str(tmp_path)], ["/r/p"]), "/r/p/tests")
+    for at, name in enumerate((b"a.py", b"<string>", b"b.py", b"../../x.py")):
+        text = b'Traceback (most recent call last):\n  File "%s", line 1, in f\nValueError\n' % name
+        one.output(m.Output("j", at, at + 1, 2, text))
+    found = one.exited(m.Exited("j", 1)).failures
+    assert [failure.frames[0].path for failure in found][1:] == ["<string>", "b.py", "../../x.py"]
+    assert found[0].frames == [
+        api.Frame(path=str(tmp_path / "tests" / "a.py"), line=1, name="f", local=True)
+    ]
+
+
+def test_the_projects_own_failure_is_the_one_that_counts() -> None:
+    """torchrun tells last that a rank failed, in a traceback through its own code."""
+    one = reader()
+    launcher = TRACEBACK.replace(b"/r/p/a.py", b"/env/torch/run.py").replace(
+        b"\nValueError", b"\nChildFailedError"
+    )
+    ranks = b"".join(b"[rank0]: " + line for line in TRACEBACK.splitlines(keepends=True))
+    one.output(m.Output("j", 0, 999, 2, ranks + launcher))
+    end = one.exited(m.Exited("j", 1))
+    assert end.error == "ValueError"
+    assert [failure.error for failure in end.failures] == ["ValueError", "ChildFailedError"]

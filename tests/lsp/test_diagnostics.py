@@ -43,6 +43,37 @@ def test_a_traceback_is_shown_at_its_innermost_frame_that_is_here() -> None:
     assert (related.location.uri, related.location.range.start.line) == ("file:///p/a.py", 2)
 
 
+def test_every_failed_test_is_shown_where_it_failed() -> None:
+    editor = Editor()
+    failures = [
+        api.Failure(
+            error="E: one", message="E: one\nmore", frames=[frame("/p/a.py", 3)], test="t1"
+        ),
+        api.Failure(error="E: led", frames=[frame("/p/a.py", 5)], kind="chained"),
+        api.Failure(error="E: two", frames=[frame("/p/b.py", 4)], test="t2"),
+        api.Failure(error="E: two", frames=[frame("/p/b.py", 4)], test="t2"),
+        api.Failure(error="E: no", frames=[frame("/p/b.py", 9)], kind="ignored"),
+        api.Failure(error="KeyboardInterrupt", frames=[frame("/p/b.py", 9)]),
+    ]
+    end = api.Exited(
+        job="j",
+        host="gpu1",
+        status=1,
+        error="E: two",
+        frames=failures[2].frames,
+        failures=failures,
+        advice="x exists here",
+    )
+    editor.board.traceback(end)
+    assert editor.messages("file:///p/a.py") == [
+        "t1: E: one\nmore",
+        "E: led\n(another exception followed from it)",
+    ]
+    assert editor.messages("file:///p/b.py") == ["t2: E: two\nx exists here"]
+    severities = [one.severity for one in editor.shown["file:///p/a.py"]]
+    assert severities == [types.DiagnosticSeverity.Error, types.DiagnosticSeverity.Information]
+
+
 def test_the_next_run_takes_the_old_traceback_away() -> None:
     editor = Editor()
     editor.board.traceback(failed(frame("/p/a.py", 3)))

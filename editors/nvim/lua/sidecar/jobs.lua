@@ -184,10 +184,11 @@ function M.exited(ended)
       or 'ended'
     if ended.why ~= '' then how = ('%s: %s'):format(how, ended.why) end
     remark(job, ('\r\n[%s]'):format(how))
+    if ended.advice ~= '' then remark(job, (ended.advice:gsub('\n', '\r\n'))) end
     job.over = true
     tidy()
   end
-  if #ended.frames > 0 then
+  if #ended.failures > 0 then
     require('sidecar.quickfix').traceback(job and job.title or ended.job, ended)
   end
   vim.api.nvim_exec_autocmds('User', { pattern = 'SidecarExited', modeline = false, data = ended })

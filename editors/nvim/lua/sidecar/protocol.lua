@@ -92,6 +92,13 @@
 ---@field name string
 ---@field local boolean
 
+---@class sidecar.Failure
+---@field error string
+---@field message string
+---@field frames sidecar.Frame[]
+---@field kind ''|'chained'|'inside'|'ignored'
+---@field test string
+
 ---@class sidecar.Exited
 ---@field job string
 ---@field host string
@@ -100,6 +107,8 @@
 ---@field why string
 ---@field error string
 ---@field frames sidecar.Frame[]
+---@field failures sidecar.Failure[]
+---@field advice string
 
 ---@class sidecar.Job
 ---@field id string
