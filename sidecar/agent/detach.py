@@ -5,8 +5,9 @@ Assumptions, each checked by a test: (1) The interpreter is the agent's own, so 
 modules can go as code objects, ready to run; should the interpreter have been replaced under the
 agent, their sources, which travel along, are compiled there. (2) The job must not pay for the
 agent's preparation: the process is started when a run arrives and gets its task when the barrier
-is passed; without one it ends. (3) No environment value and no command line of a job is in the
-argument list of anything that `ps` shows, but the job itself.
+is passed; without one it ends. Between runs a spare one waits (spare.py). (3) No environment value
+and no command line of a job is in the argument list of anything that `ps` shows, but the job
+itself.
 """
 
 import importlib.util
@@ -19,7 +20,7 @@ import sys
 import time
 from typing import Any, Dict, List, Tuple
 
-from sidecar.agent import loader, supervisor
+from sidecar.agent import loader, supervisor, title
 
 MODULES = (
     "sidecar",
@@ -36,6 +37,7 @@ MODULES = (
     "sidecar.agent.capture",
     "sidecar.agent.stdin",
     "sidecar.agent.doorway",
+    "sidecar.agent.title",
     "sidecar.agent.supervisor",
 )
 """What a supervisor is made of, each behind what it imports."""
@@ -71,14 +73,19 @@ class DetachError(Exception):
 
 
 class Supervisor:
-    """A supervisor that waits for its task. Used by one thread; ends in `run` or `dismiss`."""
+    """A supervisor that waits for its task. Used by one thread; ends in `run` or `dismiss`.
 
-    def __init__(self, job: str) -> None:
+    Args:
+        job: for those who read `ps`; "": it is not known yet.
+    """
+
+    def __init__(self, job: str = "") -> None:
+        word = job or title.ROOM.decode("ascii")
         try:
             # -I and -S: nothing of the user's environment, and no site packages, changes what it
             # runs. The words behind are for those who read `ps`.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, "sidecar-supervisor", job],
+                [sys.executable, "-I", "-S", "-c", _BOOT, "sidecar-supervisor", word],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -88,6 +95,13 @@ class Supervisor:
         except OSError as error:
             raise DetachError("%s: %s" % (sys.executable, error.strerror)) from None
         self._tell(_program())
+
+    @property
+    def lives(self) -> bool:
+        """Whether it waits still. It says nothing before it has its task, so its pipe only speaks
+        when it has ended."""
+        assert self._process.stdout is not None
+        return not select.select([self._process.stdout], [], [], 0)[0]
 
     def run(self, spec: supervisor.Spec) -> Dict[str, Any]:
         """Gives it its task.

@@ -26,6 +26,7 @@ from sidecar.agent import (
 )
 from sidecar.agent.failure import Failure
 from sidecar.agent.outbox import LinkClosed
+from sidecar.agent.spare import Spare
 from sidecar.agent.supervisor import Spec
 from sidecar.core import identity, paths
 from sidecar.core import messages as m
@@ -66,6 +67,7 @@ class Jobs:
         self._tails: Dict[str, tail.Tail] = {}
         self._attachments: Dict[str, attachment.Attachment] = {}
         self._signals: Dict[int, attachment.Attachment] = {}
+        self._spare = Spare()
         self._holds: Dict[str, int] = {}
         """Of jobs whose output somebody wants: the offset before which they have all."""
 
@@ -97,6 +99,7 @@ class Jobs:
 
     def close(self) -> None:
         """Lets go of all jobs; they run on."""
+        self._spare.close()
         with self._lock:
             tails = list(self._tails.values())
             for job in list(self._tails):
@@ -145,7 +148,7 @@ class Jobs:
 
     def _start(self, run: m.Run, folder: str, verdict: "queue.Queue[Verdict]") -> None:
         try:
-            waiting = detach.Supervisor(run.job)
+            waiting = self._spare.take() or detach.Supervisor(run.job)
             try:
                 found = verdict.get()
                 if found is None:
@@ -157,6 +160,7 @@ class Jobs:
                 answer = waiting.run(self._spec(run, folder))
             finally:
                 waiting.dismiss()
+                self._spare.prepare()
             if "pid" not in answer:
                 raise Failure(answer["code"], answer["what"], answer["why"], answer["fix"])
             self._send(m.Started(run.id, run.job, answer["pid"]))

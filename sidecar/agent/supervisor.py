@@ -23,7 +23,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from sidecar.agent import control, joblog, machine, process, records
+from sidecar.agent import control, joblog, machine, process, records, title
 from sidecar.agent.capture import Capture
 from sidecar.agent.doorway import Doorway, Visitor
 from sidecar.agent.readers import Readers
@@ -80,8 +80,10 @@ def main(spec_json: str) -> None:
     for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGTSTP", "SIGTTOU", "SIGTTIN"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     os.chdir("/")
+    spec = Spec(**json.loads(spec_json))
+    title.show(spec.job)
     try:
-        supervisor = Supervisor(Spec(**json.loads(spec_json)))
+        supervisor = Supervisor(spec)
     except process.StartError as error:
         _report({"code": error.code, "what": error.what, "why": error.why, "fix": error.fix})
         return
