@@ -28,7 +28,7 @@ class Spare:
         self._lock = threading.Lock()
         self._waiting: Optional[detach.Supervisor] = None
         self._timer: Optional[threading.Timer] = None
-        self._closed = False
+        self._making = self._closed = False
 
     def take(self) -> Optional[detach.Supervisor]:
         """The one that waits; the caller's from now on. None: there is none, or it has died."""
@@ -64,15 +64,18 @@ class Spare:
 
     def _fill(self) -> None:
         with self._lock:
-            wanted = not self._closed and self._waiting is None
+            wanted = self._waiting is None and not self._making
+            self._making = self._making or wanted
         if wanted:
+            fresh = None
             try:
                 fresh = self._make()
             except (detach.DetachError, OSError):
-                return  # a machine that is short of something; the next run says of what
+                pass  # a machine that is short of something; the next run says of what
             with self._lock:
-                if not self._closed and self._waiting is None:
-                    self._waiting, fresh = fresh, None  # type: ignore[assignment]
+                self._making = False
+                if not self._closed:
+                    self._waiting, fresh = fresh, None
             if fresh is not None:
                 fresh.dismiss()
         self._after(KEPT, self._let_go)
