@@ -13,6 +13,11 @@ NOISE_LIMIT = 256 * 1024
 HELLO_LIMIT = 16 * 1024
 
 
+CLOCKS_AGREE = 1_000_000_000
+"""Nanoseconds of clock difference up to which times of files are taken as they are: a measured
+offset is never quite right, and a time that is taken over as it is stays equal on both sides."""
+
+
 class HelloError(Exception):
     """What came is no hello. `args[0]` says why."""
 
@@ -50,6 +55,16 @@ class Hello(NamedTuple):
     def version_info(self) -> tuple[int, ...]:
         """Of its interpreter, for comparing."""
         return tuple(int(part) for part in self.python.split(".") if part.isdecimal())
+
+    def as_here(self, mtime_ns: int) -> int:
+        """A time of a file there as this machine's clock would have said it."""
+        offset = self.clock_offset_ns
+        return mtime_ns - offset if abs(offset) > CLOCKS_AGREE else mtime_ns
+
+    def as_there(self, mtime_ns: int) -> int:
+        """A time of a file here as the remote's clock would have said it."""
+        offset = self.clock_offset_ns
+        return mtime_ns + offset if abs(offset) > CLOCKS_AGREE else mtime_ns
 
     @property
     def protocol(self) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from sidecar import api
 from sidecar.config import model
-from sidecar.core.identity import Identity
 from sidecar.errors import SidecarError, SyncError
 from sidecar.questions import Person
 from sidecar.remote.connection import AgentConnection
@@ -53,7 +52,7 @@ from sidecar.sync.trees.base import Agreed
 from sidecar.sync.trees.bond import Bond, folder_at
 from sidecar.sync.trees.here import Here
 from sidecar.sync.trees.stored import Stored
-from sidecar.sync.trees.there import Found, There
+from sidecar.sync.trees.there import There
 from sidecar.sync.watching.saves import Saves
 
 
@@ -125,7 +124,6 @@ class SyncEngine:
             touch=self._pending.touch,
             saved=self._pending.saved,
             take_saved=self._pending.take_saved,
-            take=self._take,
             scanning=self._news.settled,
             synced=lambda path: self._answers.synced(path),
             changed=lambda: self._on_change(),
@@ -271,6 +269,7 @@ class SyncEngine:
         async with self._loop.lock, self._loop.noticing_a_loss():
             there = There(agent, number, self._base)
             self._loop.meet(there)
+            self._shared.named = frozenset()
             try:
                 meeting = self._meeting(there, terms)
                 prefer = await meeting.bring_together()
@@ -374,10 +373,6 @@ class SyncEngine:
         if path not in pusher.latest and not self._here.rules.decide(path, False).ignored:
             pusher.draft(path, source, delta, agreed.remote)
 
-    def _take(self, path: str, here: Identity | None, found: Found) -> None:
-        if self._loop.attachment is not None:
-            self._loop.attachment.take(path, here, found)
-
     # --- asked for
 
     async def sync(
@@ -415,7 +410,7 @@ class SyncEngine:
                 else:
                     if dirty - chosen:
                         await self._loop.bring(dirty - chosen)
-                    now.named = frozenset(map(self._here.relative, only))
+                    self._shared.named = frozenset(map(self._here.relative, only))
                     await self._loop.bring(chosen, prefer)
         if not dry_run:
             async with self._loop.noticing_a_loss():
@@ -542,4 +537,4 @@ class SyncEngine:
     def both_sides(self) -> Reach:
         """For decisions about both. Raises Disconnected where there is no connection."""
         now, here = self._loop.attached(), self.this_side()
-        return Reach(here, now.there, now.pusher, now.taking, self._person, self.sync)
+        return Reach(here, now.there, now.pusher, now.puller, self._person, self.sync)

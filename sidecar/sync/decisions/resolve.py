@@ -27,7 +27,7 @@ from sidecar.sync.delta.content import Content
 from sidecar.sync.disk.landing import NotTaken
 from sidecar.sync.disk.local_files import Changed
 from sidecar.sync.guarding.notes import DECIDED
-from sidecar.sync.pulling.taking import Wish
+from sidecar.sync.pulling.wanted import Decided
 from sidecar.sync.steps.reach import Reach
 from sidecar.sync.trees.base import Agreed
 from sidecar.sync.trees.here import Unreadable
@@ -55,7 +55,7 @@ class Resolver:
 
     def __init__(self, reach: Reach) -> None:
         self._reach, self._project = reach, reach.project
-        self._there, self._taking = reach.there, reach.taking
+        self._there, self._puller = reach.there, reach.puller
 
     async def resolve(
         self,
@@ -87,7 +87,7 @@ class Resolver:
                     beside[note.path] = into
                 if into:  # else they have nothing that could come here
                     await self._bring_theirs(note.path, into, note.path in named)
-            await self._taking.settled()
+            await self._puller.decisions_settled()
             await self._ask_about_the_large_here(chosen, beside, named)
         failed = {path for path in beside if not self._arrived(beside[path])}
         mine = [one.path for one in chosen if keep == "local" or one.path in beside.keys() - failed]
@@ -169,7 +169,9 @@ class Resolver:
                 await self._clear(path, read)
                 read = None
             here = read.identity if read else None
-            self._taking.begin(Wish(path, here, found, named, why=WHY, into=into))
+            self._puller.take(
+                path, found, here, Decided(found.node, why=WHY, into=into), named=named
+            )
         else:
             raise NotTaken("it is neither a file nor a folder nor a link there")
 
@@ -213,8 +215,8 @@ class Resolver:
                 await self._make_folder(below, target, identity)
             else:
                 node = Node(identity.kind, identity.executable, digests[below])
-                at = Found(identity, node)
-                self._taking.begin(Wish(below, None, at, named, why=WHY, into=target))
+                decided = Decided(node, why=WHY, into=target)
+                self._puller.take(below, Found(identity, node), None, decided, named=named)
         await self._there.tell()
         self._project.notes.clear([path])
 
@@ -227,17 +229,15 @@ class Resolver:
         self, chosen: list[api.PathNote], beside: dict[str, str], named: frozenset[str]
     ) -> None:
         for note in chosen:
-            here = self._taking.too_large.pop(note.path, None)
+            here = self._puller.too_large.pop(note.path, None)
             if here is None or not await self._may_go(note.path, here, "this machine"):
                 continue
             found = (await self._there.nodes([note.path])).get(note.path)
-            if found is not None:
+            if found is not None and found.node is not None:
                 into = beside.get(note.path, note.path)
-                wish = Wish(
-                    note.path, here, found, note.path in named, keep=False, why=WHY, into=into
-                )
-                self._taking.begin(wish)
-        await self._taking.settled()
+                decided = Decided(found.node, keep=False, why=WHY, into=into)
+                self._puller.take(note.path, found, here, decided, named=note.path in named)
+        await self._puller.decisions_settled()
 
     # --- both
 

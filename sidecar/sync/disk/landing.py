@@ -64,6 +64,25 @@ class Staged:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self.file: BinaryIO = open(descriptor, "w+b")  # noqa: SIM115 - closed by discard
 
+    def finish(self, expected: Identity | None, *, mtime_ns: int, executable: bool) -> None:
+        """The content is whole: it gets its bits and time, and is on the disk when this returns,
+        which may take some milliseconds. Else a power cut could leave an empty file, which would
+        look like an edit made here. Blocking.
+
+        Args:
+            expected: what it is to replace, whose bits it takes over.
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.file.flush()
+        descriptor = self.file.fileno()
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if expected is not None and expected.kind == FILE:
+            mode = expected.mode & 0o777
+        os.fchmod(descriptor, with_executable(mode, executable))
+        os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+        os.fsync(descriptor)
+
     def discard(self) -> None:
         """Safe at any time, also after it has landed."""
         self.file.close()
@@ -115,18 +134,16 @@ class LocalLanding:
             TooLarge: what is there cannot be kept.
             OSError: it cannot be written.
         """
+        staged.finish(expected, mtime_ns=mtime_ns, executable=executable)
+        return self.finished(path, staged, expected, why=why, keep=keep)
+
+    def finished(
+        self, path: str, staged: Staged, expected: Identity | None, *, why: str, keep: bool = True
+    ) -> Identity:
+        """The same of one that is finished (Staged.finish): a rename, which waits for no disk."""
         with opened_parent(self._root, path, make=expected is None) as (folder, name):
-            staged.file.flush()
-            descriptor = staged.file.fileno()
-            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-            if expected is not None and expected.kind == FILE:
-                mode = expected.mode & 0o777
-            staged.path.chmod(with_executable(mode, executable))
-            os.utime(staged.path, ns=(mtime_ns, mtime_ns))
-            # Else a power cut could leave an empty file, which would look like an edit made here.
-            os.fsync(descriptor)
             self._place(path, staged.path, folder, name, expected, why if keep else None)
-            return identity.from_stat(os.fstat(descriptor))
+            return identity.from_stat(os.fstat(staged.file.fileno()))
 
     def append(self, path: str, data: bytes, expected: Identity, *, mtime_ns: int) -> Identity:
         """Adds to a file, in one write: a log is not copied for each of its lines, and who follows

@@ -19,7 +19,8 @@ from sidecar.errors import SyncError
 from sidecar.sync.disk.landing import NotTaken, refuse_what_runs
 from sidecar.sync.guarding.first_contact import Prefer
 from sidecar.sync.guarding.notes import Notes
-from sidecar.sync.pulling.pull import NOT_PULLED, Puller, Wanted
+from sidecar.sync.pulling.pull import NOT_PULLED, Puller
+from sidecar.sync.pulling.wanted import Wanted
 from sidecar.sync.rules.patterns import PatternList, as_bytes, parse_lines
 from sidecar.sync.trees.base import Base
 from sidecar.sync.trees.here import Here, Unreadable

@@ -1,13 +1,10 @@
-"""Pulling: what a step decided to bring here, fetched beside the next steps, landed between them.
+"""Pulling: what comes here, fetched beside the next steps and landed between them.
 
-Small contents come many at a time and are never behind large ones. A pull lands only if both sides
-still are what the plan saw; else the path is looked at again. What is replaced here goes to the
-trash here (disk/landing.py), and no pull ever removes anything. Base agrees on what landed, so that
-it is not pushed back; what is new from there is marked the remote's (Base.leave).
-
-A log that grew there is added to here by what is new of it. That it still begins as it did is seen
-by its inode and the end that was known; when it has been quiet for QUIET seconds its digest is
-compared, and it comes anew by blocks should it differ.
+There are two reasons for which something comes: a pattern of `pull` (or `sidecar pull`) wants it,
+or a person decided for theirs. A pull lands only if both sides still are what the plan saw; else
+the path is looked at again. What is replaced here goes to the trash here (disk/landing.py), and no
+pull ever removes anything. Base agrees on what landed, so that it is not pushed back; what is new
+from there is marked the remote's (Base.leave).
 """
 
 from __future__ import annotations
@@ -18,36 +15,33 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from sidecar.core import delta, tree
+from sidecar.core import tree
 from sidecar.core.amount import size
 from sidecar.core.identity import FILE, SYMLINK, Identity
 from sidecar.core.reconcile import THEIRS
 from sidecar.core.tree import Node
 from sidecar.errors import Disconnected, RemoteError, SidecarError
-from sidecar.remote.connection import AgentConnection
 from sidecar.sync.delta.content import Content
-from sidecar.sync.disk import local_files
-from sidecar.sync.disk.landing import LocalLanding, NotTaken
+from sidecar.sync.disk import trash
+from sidecar.sync.disk.landing import LocalLanding, NotTaken, Staged, refuse_what_runs
 from sidecar.sync.disk.local_files import Changed
 from sidecar.sync.guarding.notes import Notes
-from sidecar.sync.pulling.incoming import BLOCKS_FROM, READ, Arrived, Incoming, is_log
+from sidecar.sync.pulling.incoming import BLOCKS_FROM, Arrived, Incoming
+from sidecar.sync.pulling.landings import Landings
+from sidecar.sync.pulling.logs import Logs
+from sidecar.sync.pulling.turns import Turns
+from sidecar.sync.pulling.wanted import Decided, Wanted
 from sidecar.sync.rules.pulls import Pulls
 from sidecar.sync.trees.base import Agreed, Base
-from sidecar.sync.trees.there import There
+from sidecar.sync.trees.there import Found, There
 
 log = logging.getLogger(__name__)
 
-SMALL = 1 << 20
-SMALL_AT_ONCE, LARGE_AT_ONCE = 32, 2
-
 AGAIN, SLOWEST = 0.25, 10.0
 """Seconds until a file is tried again that changed while it was fetched, doubled up to SLOWEST."""
-
-QUIET = 5.0
 
 TRIES = 5
 
@@ -57,39 +51,19 @@ TELL_EVERY = 0.2
 TELL_AFTER = 0.05
 """Seconds in which what landed is told to the agent together: it looks at its whole list then."""
 
-MOST_DIGESTS = 256
-"""Logs whose digest is kept half-way, so that a new line costs hashing one line."""
-
-CLOCKS_AGREE = 1_000_000_000
-"""Nanoseconds of clock difference up to which mtimes are taken as they are."""
+IN_MEMORY = 64 << 10
+"""Bytes up to which a content is held until it is whole, and then written in one go."""
 
 TOO_LARGE = "too-large"
 NOT_PULLED = "not-pulled"
+CONFLICT = "conflict"
 """Kinds of notes."""
 
 WHY = "replaced by a pull"
 
-ADDED = "added:"
-"""Before the digest of an intent (Base.intend): it is what a log here is about to become, not what
-is about to be sent."""
-
-
-class Wanted(NamedTuple):
-    """`there`: what is to come. `here`, `node`: what must be in its place when it lands. `asked`:
-    a person asked for it, `named`: by just this path. `anew`: not as a log's tail. `tries`: how
-    often it is tried again at once."""
-
-    there: Identity
-    here: Identity | None
-    node: Node | None
-    asked: bool = False
-    named: bool = False
-    anew: bool = False
-    tries: int = 0
-
 
 class Puller:
-    """The pulls of one root over one connection. Ends with the connection.
+    """What comes to one root over one connection. Ends with the connection.
 
     Args:
         largest: bytes above which a file only comes when it is asked for.
@@ -100,7 +74,6 @@ class Puller:
 
     def __init__(
         self,
-        agent: AgentConnection,
         root: Path,
         base: Base,
         there: There,
@@ -113,44 +86,50 @@ class Puller:
         touch: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
-        self._agent, self._root, self._base, self._there = agent, root, base, there
-        self._landing, self._pulls, self._largest = landing, pulls, largest
-        self._notes, self._stepping = notes, stepping
+        self._base, self._there, self._landing = base, there, landing
+        self._pulls, self._largest, self._notes = pulls, largest, notes
         self._touch, self._changed = touch, changed
-        self._incoming = Incoming(agent, there.number, root, self._arrived)
-        self._queues: dict[bool, dict[str, Wanted]] = {True: {}, False: {}}
-        """What waits: small contents, and others."""
-        self._pausing: set[str] = set()
-        self._under_way: dict[str, Wanted] = {}
-        self._now: dict[str, asyncio.Task[None]] = {}
-        self._ends: dict[str, asyncio.Future[None]] = {}
-        """Of what somebody waits for."""
+        self._incoming = Incoming(there.agent, there.number, root, self._arrived)
+        self._turns = Turns(self._pull, changed)
+        self._landings = Landings(there, stepping)
+        self._logs = Logs(root, base, there, self._turns.want)
         self._told = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._workers = {True: 0, False: 0}
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._landing_turn = asyncio.Lock()
         self._failures: dict[str, int] = {}
-        self._digests: dict[str, tuple[Identity, delta.ContentDigest]] = {}
-        self._quiet: dict[str, asyncio.TimerHandle] = {}
         self._telling: asyncio.TimerHandle | None = None
+        self._told_last: asyncio.Task[None] | None = None
         self.pulled = 0
         """Files and links that came."""
         self.bytes_received = 0
+        self.too_large: dict[str, Identity] = {}
+        """What is here and could not make way, though that was decided: no trash holds it."""
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self._queues.values())) + len(self._under_way)
+        return self._turns.waiting
 
     def begin(self, path: str, there: Identity, read: Content | None) -> None:
-        """Has a file or link come. Never blocks."""
+        """Has a file or link come that a pattern wants. Never blocks."""
         if there.kind == FILE and there.size > self._largest:
             text = f"{size(there.size)} there, too large to pull: `sidecar pull {path}`"
             self._notes.say(path, TOO_LARGE, text)
             return
         here, node = (read.identity, read.node) if read else (None, None)
-        self._want(path, Wanted(there, here, node))
+        self._turns.want(path, Wanted(there, here, node))
+
+    def take(
+        self, path: str, found: Found, here: Identity | None, decided: Decided, *, named: bool
+    ) -> None:
+        """Has theirs come, since a person decided so. Never blocks.
+
+        Args:
+            found: what was seen there; something else is not taken for it.
+            here: what is here, and makes way.
+            named: the person named this very path.
+        """
+        if found.identity is None or decided.content.kind not in (FILE, SYMLINK):
+            self._touch(path)
+            return
+        self._turns.want(path, Wanted(found.identity, here, None, named=named, decided=decided))
 
     async def fetch(self, asked: Mapping[str, Wanted]) -> None:
         """Has these come, and returns when they have, or it was said why not. Being cancelled
@@ -159,94 +138,29 @@ class Puller:
         Raises:
             Disconnected: the connection went away meanwhile.
         """
-        for path, wanted in asked.items():
-            self._ends[path] = asyncio.get_running_loop().create_future()
-            self._want(path, wanted._replace(asked=True, tries=TRIES))
-        ends = [self._ends[path] for path in asked]
-        try:
-            await asyncio.gather(*ends)
-        except BaseException:
-            for path in asked:
-                for queue in self._queues.values():
-                    queue.pop(path, None)
-                if path in self._now:
-                    self._now[path].cancel()
-            raise
-        finally:
-            for path in asked:
-                self._ends.pop(path, None)
-            self._kick()
+
+        def begin() -> None:
+            for path, wanted in asked.items():
+                self._turns.want(path, wanted._replace(asked=True, tries=TRIES))
+
+        await self._turns.ended(asked, begin)
 
     async def settled(self) -> None:
         """Returns when nothing waits or is under way; at once after `close`."""
-        await self._idle.wait()
+        await self._turns.settled()
+
+    async def decisions_settled(self) -> None:
+        """The same of what a person decided about."""
+        await self._turns.decisions_settled()
 
     def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for timer in [*self._quiet.values(), *([self._telling] if self._telling else [])]:
-            timer.cancel()
-        for queue in self._queues.values():
-            queue.clear()
-        for end in self._ends.values():
-            if not end.done():
-                end.set_exception(_gone())
-        self._idle.set()
-
-    # --- whose turn it is
-
-    def _want(self, path: str, wanted: Wanted) -> None:
-        if self._under_way.get(path) == wanted or (path in self._pausing and not wanted.asked):
-            return
-        small = wanted.there.kind != FILE or wanted.there.size <= SMALL
-        self._queues[not small].pop(path, None)
-        self._queues[small][path] = wanted
-        self._idle.clear()
-        self._kick()
-
-    def _kick(self) -> None:
-        """Sets to work who is needed; none waits for a path that is under way."""
-        for small, queue in self._queues.items():
-            most = SMALL_AT_ONCE if small else LARGE_AT_ONCE
-            free = sum(path not in self._under_way for path in queue) if queue else 0
-            while free > 0 and self._workers[small] < most:
-                self._workers[small] += 1
-                free -= 1
-                self._start(self._work(small))
-        if not self.waiting:
-            self._idle.set()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="pull")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _work(self, small: bool) -> None:
-        queue = self._queues[small]
-        try:
-            while True:
-                path = next((one for one in queue if one not in self._under_way), None)
-                if path is None:
-                    return
-                wanted = self._under_way[path] = queue.pop(path)
-                task = self._now[path] = asyncio.create_task(self._pull(path, wanted))
-                try:
-                    await asyncio.wait({task})
-                finally:
-                    task.cancel()  # where it is this worker that was
-                    del self._under_way[path], self._now[path]
-                if path not in self._queues[True] and path not in self._queues[False]:
-                    self._end(path)
-                self._changed()
-        finally:
-            self._workers[small] -= 1
-            if not self._there.closed:
-                self._kick()
-
-    def _end(self, path: str) -> None:
-        end = self._ends.get(path)
-        if end is not None and not end.done():
-            end.set_result(None)
+        self._turns.close()
+        self._landings.close()
+        self._logs.close()
+        if self._telling is not None:
+            self._telling.cancel()
+        if self._told_last is not None:
+            self._told_last.cancel()
 
     def _arrived(self, count: int) -> None:
         self.bytes_received += count
@@ -259,31 +173,58 @@ class Puller:
 
     async def _pull(self, path: str, wanted: Wanted) -> None:
         try:
+            self._refuse(path, wanted)
             if wanted.there.kind == SYMLINK:
                 await self._pull_link(path, wanted)
-            else:
+            elif not await self._pull_tail(path, wanted):
                 await self._pull_file(path, wanted)
         except Changed as error:
-            if wanted.asked:
+            if wanted.decided:
+                self._touch(path)
+            elif wanted.asked:
                 await self._try_at_once(path, wanted, str(error))
             else:
                 self._later(path, str(error))
             return
+        except trash.TooLarge as error:
+            if wanted.decided and wanted.here is not None:
+                self.too_large[path] = wanted.here
+            self._say(path, wanted, f"{error.what}: {error.why}")
         except NotTaken as error:
-            self._notes.say(path, NOT_PULLED, f"not pulled: {error}")
+            how = "; `sidecar resolve --keep remote` with its name takes it"
+            self._say(path, wanted, f"{error}{how}" if wanted.decided else f"not pulled: {error}")
         except Disconnected:
             return  # the next connection finds it as it is
         except RemoteError as error:
             if self._there.differing.get(path, wanted.there) == wanted.there:
-                self._notes.say(path, NOT_PULLED, f"it cannot be read there: {error}")
+                why = error.why or error.what
+                self._say(path, wanted, f"it cannot be read there: {why}")
         except SidecarError as error:
-            self._notes.say(path, NOT_PULLED, str(error))
+            self._say(path, wanted, str(error))
         except OSError as error:
-            self._notes.say(path, NOT_PULLED, f"it cannot be written here: {error.strerror}")
+            self._say(path, wanted, f"it cannot be written here: {error.strerror or error}")
         except Exception as error:  # a mistake of ours must not end pulling in silence
             log.exception("a pull failed")
-            self._notes.say(path, NOT_PULLED, f"an error of the sidecar's own: {error!r}")
+            self._say(path, wanted, f"an error of the sidecar's own: {error!r}")
         self._failures.pop(path, None)
+
+    def _say(self, path: str, wanted: Wanted, why: str) -> None:
+        if wanted.decided:
+            self._notes.say(path, CONFLICT, f"theirs was not taken: {why}")
+        else:
+            self._notes.say(path, NOT_PULLED, why)
+
+    @staticmethod
+    def _refuse(path: str, wanted: Wanted) -> None:
+        """Raises NotTaken or TooLarge before anything is fetched for nothing."""
+        decided, here = wanted.decided, wanted.here
+        if decided is None:
+            return
+        if not wanted.named:
+            executable = decided.content.executable
+            refuse_what_runs(wanted.target(path), executable, bool(here and here.executable))
+        if here is not None and decided.keep:
+            trash.refuse_what_is_too_large(path, here)
 
     async def _try_at_once(self, path: str, wanted: Wanted, why: str) -> None:
         """What somebody waits for is tried again, some times."""
@@ -294,134 +235,112 @@ class Puller:
         if found is None or not wanted.tries:
             self._notes.say(path, NOT_PULLED, f"not pulled: {why}")
         else:
-            self._want(path, wanted._replace(there=found, tries=wanted.tries - 1))
+            self._turns.want(path, wanted._replace(there=found, tries=wanted.tries - 1))
 
     def _later(self, path: str, why: str) -> None:
         count = self._failures[path] = self._failures.get(path, -1) + 1
         log.debug("a pull of %s is tried again: %s", path, why)
-        self._pausing.add(path)
-        asyncio.get_running_loop().call_later(
-            min(AGAIN * 2 ** min(count, 10), SLOWEST), self._again, path
-        )
-
-    def _again(self, path: str) -> None:
-        self._pausing.discard(path)
-        self._touch(path)
+        pause = min(AGAIN * 2 ** min(count, 10), SLOWEST)
+        self._turns.pause(path, pause, lambda: self._touch(path))
 
     async def _pull_link(self, path: str, wanted: Wanted) -> None:
         into = io.BytesIO()
         arrived = await self._incoming.whole(path, wanted.there, into)
-        target = into.getvalue()
-        node = Node(SYMLINK, False, arrived.digest)
+        target, why, keep = os.fsdecode(into.getvalue()), *self._way_of(wanted)
 
         def land() -> Identity:
-            return self._landing.link(path, os.fsdecode(target), wanted.here, why=WHY)
+            goes_to = wanted.target(path)
+            return self._landing.link(goes_to, target, wanted.here, why=why, keep=keep)
 
-        await self._land(path, wanted, node, arrived, land)
+        await self._land(path, wanted, Node(SYMLINK, False, arrived.digest), arrived, land)
 
     async def _pull_file(self, path: str, wanted: Wanted) -> None:
-        if await self._pull_tail(path, wanted):
-            return
-        staged = await asyncio.to_thread(self._landing.stage)
+        executable = wanted.node is not None and wanted.node.executable
+        if wanted.decided or wanted.named or self._pulls.is_named(path):
+            executable = wanted.there.executable
+        mtime_ns = self._there.agent.hello.as_here(wanted.there.mtime_ns)
+        why, keep = self._way_of(wanted)
+
+        def finish(staged: Staged) -> None:
+            staged.finish(wanted.here, mtime_ns=mtime_ns, executable=executable)
+
+        def land() -> Identity:
+            return self._landing.finished(
+                wanted.target(path), staged, wanted.here, why=why, keep=keep
+            )
+
+        staged, arrived = await self._stage(path, wanted, finish)
         try:
-            arrived = None
-            here = wanted.here
-            if here is not None and here.kind == FILE and _is_worth_blocks(here, wanted.there):
-                arrived = await self._incoming.blocks(path, wanted.there, here, staged.file)
-                if arrived is None:
-                    staged.file.truncate(0)
-                    staged.file.seek(0)
-            if arrived is None:
-                arrived = await self._incoming.whole(path, wanted.there, staged.file)
-            executable = wanted.node is not None and wanted.node.executable
-            if wanted.named or self._pulls.is_named(path):
-                executable = wanted.there.executable
             node = tree.file(arrived.digest, executable)
-
-            def land() -> Identity:
-                return self._landing.file(
-                    path,
-                    staged,
-                    wanted.here,
-                    mtime_ns=self._mtime(wanted.there),
-                    executable=executable,
-                    why=WHY,
-                )
-
             await self._land(path, wanted, node, arrived, land)
         finally:
             staged.discard()
 
-    # --- logs
+    async def _stage(
+        self, path: str, wanted: Wanted, finish: Callable[[Staged], None]
+    ) -> tuple[Staged, Arrived]:
+        """The content, whole and finished, where nobody looks."""
+        there = wanted.there
+        if there.size <= IN_MEMORY:
+            into = io.BytesIO()
+            arrived = await self._incoming.whole(path, there, into)
+            return await _made(lambda: self._written(into.getvalue(), finish)), arrived
+        staged = await _made(self._landing.stage)
+        try:
+            arrived = await self._fetched(path, wanted, staged)
+            await asyncio.to_thread(finish, staged)
+        except BaseException:
+            staged.discard()
+            raise
+        return staged, arrived
+
+    def _written(self, data: bytes, finish: Callable[[Staged], None]) -> Staged:
+        staged = self._landing.stage()
+        try:
+            staged.file.write(data)
+            finish(staged)
+        except BaseException:
+            staged.discard()
+            raise
+        return staged
+
+    async def _fetched(self, path: str, wanted: Wanted, staged: Staged) -> Arrived:
+        """A large one; of one that is here, by what differs."""
+        there, here = wanted.there, wanted.here
+        if here is not None and here.kind == FILE and _is_worth_blocks(here, there):
+            arrived = await self._incoming.blocks(path, there, here, staged.file)
+            if arrived is not None:
+                return arrived
+            staged.file.truncate(0)
+            staged.file.seek(0)
+        return await self._incoming.whole(path, there, staged.file)
+
+    @staticmethod
+    def _way_of(wanted: Wanted) -> tuple[str, bool]:
+        """What the trash says of what makes way, and whether that goes there."""
+        return (wanted.decided.why, wanted.decided.keep) if wanted.decided else (WHY, True)
 
     async def _pull_tail(self, path: str, wanted: Wanted) -> bool:
         """Brings what was added to a log; whether that could be done."""
-        agreed, here = self._base.entries.get(path), wanted.here
-        if wanted.anew or agreed is None or here is None or not is_log(path):
+        agreed, here = self._logs.grown(path, wanted), wanted.here
+        if agreed is None or here is None:
             return False
-        known = agreed.remote.size
-        if (
-            (wanted.node, here.size) != (agreed.node, known)
-            or wanted.there.inode != agreed.remote.inode
-            or wanted.there.size <= known
-        ):
-            return False
-        tail = await self._incoming.tail(path, wanted.there, known)
+        tail = await self._incoming.tail(path, wanted.there, agreed.remote.size)
         if tail is None:
             return False
-        digest = await self._half_way(path, here)
+        digest = await self._logs.digest_before(path, here)
         digest.update(tail.data)
         node = agreed.node._replace(digest=digest.hexdigest())
         arrived = Arrived(node.digest, wanted.there, tail.whole)
-        mtime_ns = self._mtime(wanted.there)
+        mtime_ns = self._there.agent.hello.as_here(wanted.there.mtime_ns)
 
         def land() -> Identity:
             return self._landing.append(path, tail.data, here, mtime_ns=mtime_ns)
 
-        # Should we be killed between the write and base: then this is known as no edit of yours.
-        self._base.intend(path, ADDED + node.digest)
+        self._logs.intend(path, digest)
         landed = await self._land(path, wanted, node, arrived, land)
-        self._digests[path] = landed, digest
-        while len(self._digests) > MOST_DIGESTS:
-            del self._digests[next(iter(self._digests))]
-        self._check_when_quiet(path)
+        self._logs.added_to(path, landed, digest)
         return True
-
-    async def _half_way(self, path: str, here: Identity) -> delta.ContentDigest:
-        """The digest of what is here, to be gone on with."""
-        known, digest = self._digests.pop(path, (None, delta.ContentDigest()))
-        if known == here:
-            return digest
-        return await asyncio.to_thread(self._digest_of, path, here)
-
-    def _digest_of(self, path: str, here: Identity) -> delta.ContentDigest:
-        digest = delta.ContentDigest()
-        with local_files.open_source(self._root, path, here) as source:
-            for at in range(0, source.size, READ):
-                digest.update(source.read_at(at, READ))
-            source.check_unchanged()
-        return digest
-
-    def _check_when_quiet(self, path: str) -> None:
-        if path in self._quiet:
-            self._quiet[path].cancel()
-        self._quiet[path] = asyncio.get_running_loop().call_later(
-            QUIET, lambda: self._start(self._check(path))
-        )
-
-    async def _check(self, path: str) -> None:
-        """Compares a log's digest, since only its end was."""
-        self._quiet.pop(path, None)
-        agreed = self._base.entries.get(path)
-        if agreed is None or path in self._there.differing:
-            return
-        try:
-            digest = (await self._there.digests([path]))[path]
-            found = (await self._there.lookup([path])).get(path)
-        except SidecarError:
-            return  # another connection looks again
-        if found == agreed.remote and digest not in ("", agreed.node.digest):
-            self._want(path, Wanted(found, agreed.local, agreed.node, anew=True))
 
     # --- landing
 
@@ -433,45 +352,62 @@ class Puller:
         Returns:
             What is at the path here now.
         """
-        # One at a time, so that a step never waits for more than one of them.
-        async with self._landing_turn, self._stepping:
-            before = self._base.entries.get(path)
-            if self._there.closed:
-                raise _gone()
-            landed = wanted.here
-            if landed is None or wanted.node != node:
-                landed = await asyncio.to_thread(land)
-                self.pulled += 1
-            if self._there.closed:
-                raise _gone()
-            theirs = before is None or self._base.is_theirs(path)
-            theirs = theirs or bool(self._pulls.of(path) & THEIRS)
-            self._there.brought(path, Agreed(node, landed, arrived.remote), theirs)
-            self._notes.clear([path])  # of a step that saw it before
+        decided, here = wanted.decided, wanted.here
+        if decided is not None and decided.content.digest != node.digest:
+            raise Changed("it is not what was announced")
+        is_here = decided is None and wanted.node == node and here is not None
+
+        def agree(landed: Identity) -> None:
+            self._agree(path, wanted, Agreed(node, landed, arrived.remote))
+            self.pulled += not is_here
+
+        landed = await self._landings.land((lambda: here) if is_here and here else land, agree)
         self._tell_soon()
-        if path in self._there.differing or not arrived.whole:
-            self._touch(path)  # it went on changing
+        if decided or path in self._there.differing or not arrived.whole:
+            self._touch(wanted.target(path))  # it went on changing, or a person hears of it
         return landed
+
+    def _agree(self, path: str, wanted: Wanted, agreed: Agreed) -> None:
+        """Both sides have it; the lock of steps is held."""
+        if wanted.decided is None:
+            theirs = path not in self._base.entries or self._base.is_theirs(path)
+            theirs = theirs or bool(self._pulls.of(path) & THEIRS)
+            self._there.brought(path, agreed, theirs)
+            self._notes.clear([path])  # of a step that saw it before
+            return
+        self.too_large.pop(path, None)
+        if wanted.target(path) == path:
+            self._there.agree(path, agreed)
+            self._notes.clear([path])
 
     def _tell_soon(self) -> None:
         """The agent's list follows, once for many."""
         if self._telling is None:
             loop = asyncio.get_running_loop()
-            self._telling = loop.call_later(TELL_AFTER, lambda: self._start(self._tell()))
+            self._telling = loop.call_later(TELL_AFTER, self._begin_to_tell)
+
+    def _begin_to_tell(self) -> None:
+        self._telling = None
+        self._told_last = asyncio.create_task(self._tell(), name="tell what landed")
 
     async def _tell(self) -> None:
-        self._telling = None
         with contextlib.suppress(SidecarError):
             await self._there.tell()
 
-    def _mtime(self, there: Identity) -> int:
-        """The remote's mtime as this machine's clock would have said it."""
-        offset = self._agent.hello.clock_offset_ns
-        return there.mtime_ns - offset if abs(offset) > CLOCKS_AGREE else there.mtime_ns
 
+async def _made(make: Callable[[], Staged]) -> Staged:
+    """In a thread, which is not called off with us: what it makes then goes at once."""
 
-def _gone() -> Disconnected:
-    return Disconnected("the connection is gone", "nothing is half here", "see `sidecar status`")
+    def discard(made: asyncio.Future[Staged]) -> None:
+        if not made.cancelled() and made.exception() is None:
+            made.result().discard()
+
+    making = asyncio.ensure_future(asyncio.to_thread(make))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(discard)
+        raise
 
 
 def _is_worth_blocks(here: Identity, there: Identity) -> bool:

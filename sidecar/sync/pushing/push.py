@@ -42,9 +42,6 @@ ASK_ABOVE = 1 << 20
 DRAFTS = 2
 """Drafts that wait for their Put at a time; as many as the agent keeps (agent/draft.py)."""
 
-CLOCKS_AGREE = 1_000_000_000
-"""Nanoseconds of clock difference up to which mtimes are sent as they are."""
-
 LEVEL = 4
 """Of zlib, for small content: 12 KB of source take 0.09 ms, half of level 6, for 3 to 9 %
 more bytes. That is the least time in all on lines from 50 Mbit/s up."""
@@ -192,7 +189,7 @@ class Pusher:
                     self._number,
                     path,
                     expect,
-                    self._there(content.identity.mtime_ns),
+                    self._agent.hello.as_there(content.identity.mtime_ns),
                     content.node.executable,
                     content.node.digest,
                     content.data,
@@ -225,7 +222,7 @@ class Pusher:
             self._number,
             path,
             expect,
-            self._there(content.identity.mtime_ns),
+            self._agent.hello.as_there(content.identity.mtime_ns),
             content.node.executable,
         )
         await self._send_small(change, message)
@@ -332,7 +329,7 @@ class Pusher:
             path=change.path,
             expect=expect,
             size=content.identity.size,
-            mtime_ns=self._there(content.identity.mtime_ns),
+            mtime_ns=self._agent.hello.as_there(content.identity.mtime_ns),
             executable=content.node.executable,
             digest=content.node.digest,
             delta=False,
@@ -384,11 +381,6 @@ class Pusher:
             return b""  # it cannot be read there: all is sent
         assert isinstance(answer, messages.PartialLeaves)
         return answer.body
-
-    def _there(self, mtime_ns: int) -> int:
-        """An mtime as the remote's clock would have said it."""
-        offset = self._agent.hello.clock_offset_ns
-        return mtime_ns + offset if abs(offset) > CLOCKS_AGREE else mtime_ns
 
     # --- answers
 

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from functools import partial
 
 from sidecar.core import reconcile
-from sidecar.core.identity import Identity
 from sidecar.errors import SidecarError
 from sidecar.sync.delta.signatures import SignatureStore
 from sidecar.sync.disk.landing import LocalLanding
 from sidecar.sync.pulling.pull import Puller
-from sidecar.sync.pulling.taking import Taking, Wish
 from sidecar.sync.pushing.push import Pusher
 from sidecar.sync.steps.answers import Answers
 from sidecar.sync.steps.step import Project
-from sidecar.sync.trees.there import Found, There
+from sidecar.sync.trees.there import There
 from sidecar.sync.watching.explore import Explorer
 from sidecar.sync.watching.lookout import Lookout
 
@@ -54,9 +52,7 @@ class Attachment:
         there.on_its_way = self.pusher.latest.__contains__
         mirrors = project.mode == reconcile.MIRROR
         self.explorer = Explorer(there, base, project.pulls, project.here.rules, mirrors)
-        self.taking = Taking(there, landing, step, notes, project.touch)
         self.puller = Puller(
-            agent,
             project.root,
             base,
             there,
@@ -69,8 +65,6 @@ class Attachment:
             changed=project.changed,
         )
         self.lookout: Lookout | None = None
-        self.named: frozenset[str] = frozenset()
-        """Paths that a person named in what is being done."""
 
     def look_out(
         self,
@@ -87,16 +81,16 @@ class Attachment:
     @property
     def came(self) -> int:
         """Files and links that came here over this connection."""
-        return self.taking.taken + self.puller.pulled
-
-    def take(self, path: str, here: Identity | None, found: Found) -> None:
-        """Has theirs come here, over what was seen here."""
-        self.taking.begin(Wish(path, here, found, path in self.named))
+        return self.puller.pulled
 
     async def settled(self, *, pulled: bool) -> None:
-        """Returns when all that is on its way now has been answered, or has come."""
+        """Returns when all that is on its way now has been answered, or has come.
+
+        Args:
+            pulled: also what comes by itself, not only what a person decided about.
+        """
         await self.pusher.settled()
-        await self.taking.settled()
+        await self.puller.decisions_settled()
         if pulled:
             await self.puller.settled()
 
@@ -106,6 +100,5 @@ class Attachment:
         self.pusher.close()
         if self.lookout is not None:
             self.lookout.close()
-        self.taking.close()
         self.puller.close()
         return open_

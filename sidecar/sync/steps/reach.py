@@ -15,7 +15,7 @@ from sidecar import api
 from sidecar.questions import Person
 from sidecar.sync.disk.landing import LocalLanding
 from sidecar.sync.disk.trash import LocalTrash
-from sidecar.sync.pulling.taking import Taking
+from sidecar.sync.pulling.pull import Puller
 from sidecar.sync.pushing.push import Pusher
 from sidecar.sync.steps.step import Project
 from sidecar.sync.trees.there import There
@@ -46,7 +46,7 @@ class Reach(NamedTuple):
     here: ThisSide
     there: There
     pusher: Pusher
-    taking: Taking
+    puller: Puller
     person: Person
     sync: Callable[..., Awaitable[api.SyncResult]]
 

@@ -32,7 +32,9 @@ from sidecar.sync.guarding.allowance import Allowance
 from sidecar.sync.guarding.first_contact import Prefer
 from sidecar.sync.guarding.notes import WHOLE, Notes, version
 from sidecar.sync.guarding.removals import Removals
-from sidecar.sync.pulling.pull import ADDED, Puller
+from sidecar.sync.pulling.logs import ADDED
+from sidecar.sync.pulling.pull import Puller
+from sidecar.sync.pulling.wanted import Decided
 from sidecar.sync.pushing.change import Change
 from sidecar.sync.pushing.push import Pusher
 from sidecar.sync.rules.pulls import Pulls
@@ -81,10 +83,10 @@ class Project:
         saved: set while an editor's save waits; `take_saved` gives those paths, and clears it.
         dirty: paths that may differ and that no step has taken yet.
         touch: adds to them, and sees to it that a step follows.
-        take: has theirs come here, over what was seen here.
         scanning: to be waited for before the whole tree is scanned for the first time.
         synced: told of a path that is as it is here, without a change of ours.
         changed: told when public state has changed.
+        named: paths that a person named in what is being done.
         folder: which one `root` was when both sides were brought together.
     """
 
@@ -99,12 +101,12 @@ class Project:
     touch: Callable[[str], None]
     saved: asyncio.Event
     take_saved: Callable[[], set[str]]
-    take: Callable[[str, Identity | None, Found], None]
     scanning: Callable[[], Awaitable[None]]
     synced: Callable[[str], None]
     changed: Callable[[], None]
     removals: Removals
     allowance: Allowance
+    named: frozenset[str] = frozenset()
     folder: bond.Here | None = None
     notes: Notes = dataclasses.field(default_factory=Notes)
     saves: Saves = dataclasses.field(default_factory=Saves)
@@ -392,7 +394,7 @@ class Step:
         return Content(agreed.node, agreed.local) if same else None
 
     def _know_what_was_added(self, path: str, read: Content | None) -> None:
-        """A log that was added to when we were killed is not somebody's edit (pulling/pull.py)."""
+        """A log that was added to when we were killed is not somebody's edit (pulling/logs.py)."""
         agreed = self._base.entries.get(path)
         if read is None or agreed is None or read.node == agreed.node:
             return
@@ -590,11 +592,13 @@ class Step:
                 # What only came along with its folder has, or had, a step of its own.
                 if found is None or found.identity is None:
                     return
+                if self._puller is None:
+                    return
                 if self._project.pulls.of(path):
-                    if self._puller is not None:
-                        self._puller.begin(path, found.identity, read)
-                else:
-                    self._project.take(path, read.identity if read else None, found)
+                    self._puller.begin(path, found.identity, read)
+                elif found.node is not None:
+                    seen, named = read.identity if read else None, path in self._project.named
+                    self._puller.take(path, found, seen, Decided(found.node), named=named)
 
     async def _push(self, path: str, read: Content, found: Found | None) -> None:
         target = os.fsdecode(read.data) if read.node.kind == SYMLINK and read.data else ""

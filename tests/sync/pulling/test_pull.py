@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.core import delta, identity, messages
 from sidecar.errors import Disconnected, SyncError
-from sidecar.sync.pulling import incoming, pull
+from sidecar.sync.pulling import incoming, logs, pull
 from sidecar.sync.watching import lookout
 from tests.sync.sides import DEADLINE, Sides
 
@@ -270,7 +270,7 @@ async def test_a_log_that_was_being_added_to_at_a_crash_is_no_edit(sides: Sides)
     added = sides.engine._base.entries["runs/train.log"].node.digest
     await sides.cut()
     sides.engine._base.agree("runs/train.log", before)  # as it was between write and record
-    sides.engine._base.intend("runs/train.log", pull.ADDED + added)
+    sides.engine._base.intend("runs/train.log", logs.ADDED + added)
     with (sides.there / "runs/train.log").open("ab") as log:
         log.write(b"three\n")
     await sides.attach()
@@ -290,7 +290,7 @@ async def test_a_log_that_was_begun_anew_comes_anew(sides: Sides) -> None:
 async def test_a_log_rewritten_in_its_middle_is_found_out_when_it_is_quiet(
     sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull, "QUIET", 0.1)
+    monkeypatch.setattr(logs, "QUIET", 0.1)
     sides.write("a.py", "x")
     await watching(sides, "runs/")
     whole = bytearray(b"line\n" * 5000)

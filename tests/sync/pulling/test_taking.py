@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sidecar.sync.disk import trash
-from sidecar.sync.pulling import taking
+from sidecar.sync.pulling.incoming import Arrived, Incoming
+from sidecar.sync.pulling.pull import IN_MEMORY
 from tests.sync.sides import Sides
 
 
@@ -139,14 +140,14 @@ async def test_an_edit_made_here_meanwhile_is_not_overwritten(
 ) -> None:
     await agreed(sides, a="one\n")
     sides.write_there("a", "theirs\n")
-    fetch = taking.fetch
+    whole = Incoming.whole
 
-    async def fetch_slowly(*arguments: Any, **options: Any) -> str:
-        digest = await fetch(*arguments, **options)
+    async def fetch_slowly(*arguments: Any, **options: Any) -> Arrived:
+        arrived = await whole(*arguments, **options)
         sides.write("a", "mine, just now\n")
-        return digest
+        return arrived
 
-    monkeypatch.setattr(taking, "fetch", fetch_slowly)
+    monkeypatch.setattr(Incoming, "whole", fetch_slowly)
     await sides.engine.sync(prefer="remote")
     assert (sides.here / "a").read_text() == "mine, just now\n"
     assert sides.read_there("a") == "theirs\n"
@@ -158,15 +159,15 @@ async def test_an_edit_made_there_meanwhile_is_not_missed(
 ) -> None:
     await agreed(sides, a="one\n")
     sides.write_there("a", "theirs\n")
-    fetch = taking.fetch
+    whole = Incoming.whole
 
-    async def fetch_late(*arguments: Any, **options: Any) -> str:
+    async def fetch_late(*arguments: Any, **options: Any) -> Arrived:
         sides.write_there("a", "theirs, newer\n")
-        return await fetch(*arguments, **options)
+        return await whole(*arguments, **options)
 
-    monkeypatch.setattr(taking, "fetch", fetch_late)
+    monkeypatch.setattr(Incoming, "whole", fetch_late)
     await sides.engine.sync(prefer="remote")
-    monkeypatch.setattr(taking, "fetch", fetch)
+    monkeypatch.setattr(Incoming, "whole", whole)
     assert (sides.here / "a").read_text() == "one\n"
     await sides.engine.sync(prefer="remote")
     assert (sides.here / "a").read_text() == "theirs, newer\n"
@@ -189,15 +190,14 @@ async def test_a_cut_while_it_comes_leaves_both_sides_as_they_were(
     sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await agreed(sides, a="one\n")
-    sides.write_there("a", "theirs\n")
+    sides.write_there("a", "theirs\n" * IN_MEMORY)
     begun = asyncio.Event()
 
-    async def fetch_for_ever(*arguments: Any, **options: Any) -> str:
+    async def fetch_for_ever(*arguments: Any, **options: Any) -> None:
         begun.set()
         await asyncio.Event().wait()
-        return ""
 
-    monkeypatch.setattr(taking, "fetch", fetch_for_ever)
+    monkeypatch.setattr(Incoming, "whole", fetch_for_ever)
     sync = asyncio.create_task(sides.engine.sync(prefer="remote"))
     await begun.wait()
     await sides.cut()
