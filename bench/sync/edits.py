@@ -32,9 +32,7 @@ def save(scene: Scene) -> list[Result]:
     def fill(root: Path) -> None:
         trees.modules(root, 2000, 12_000)
 
-    ours, others, unisons = (
-        scene.copy(f"save-{name}", fill, both=True) for name in ("ours", "others", "unison")
-    )
+    ours, others, unisons = copies(scene, "save", fill)
     return rounds(
         scene,
         SAVE,
@@ -57,9 +55,7 @@ def notebook(scene: Scene) -> list[Result]:
         root.mkdir()
         trees.notebook(root)
 
-    ours, others, unisons = (
-        scene.copy(f"notebook-{name}", fill, both=True) for name in ("ours", "others", "unison")
-    )
+    ours, others, unisons = copies(scene, "notebook", fill)
     return rounds(
         scene,
         NOTEBOOK,
@@ -84,9 +80,7 @@ def large(scene: Scene) -> list[Result]:
         root.mkdir()
         trees.large(root)
 
-    ours, others, unisons = (
-        scene.copy(f"large-{name}", fill, both=True) for name in ("ours", "others", "unison")
-    )
+    ours, others, unisons = copies(scene, "large", fill)
     results: list[Result] = []
     for number, (workload, edit) in enumerate(LARGE.items()):
         taking = takers(
@@ -101,6 +95,14 @@ def large(scene: Scene) -> list[Result]:
             once = takers((scene.sftp, others, 1))
             results += rounds(scene, workload, once, trees.LARGE, edit, 1, warm=False)
     return results
+
+
+def copies(scene: Scene, workload: str, fill: Callable[[Path], None]) -> tuple[Copy, Copy, Copy]:
+    """Ours, one for those who keep nothing of their own, and Unison's, which does."""
+    ours, others, unisons = (
+        scene.copy(f"{workload}-{name}", fill, both=True) for name in ("ours", "others", "unison")
+    )
+    return ours, others, unisons
 
 
 def rounds(

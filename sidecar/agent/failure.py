@@ -4,9 +4,13 @@ Foreign data and full disks are no errors of ours: they become one of these, and
 """
 
 import errno
-from typing import Optional, Tuple
+import sys
+import traceback
+from typing import Any, Optional, Tuple
 
-from sidecar.core.identity import Identity
+from sidecar.core import messages
+from sidecar.core.identity import Identity, PackError
+from sidecar.core.paths import PathError
 
 
 class Failure(Exception):
@@ -46,3 +50,27 @@ def explain(error: OSError) -> Tuple[str, str]:
     """A code ("disk" or "path") and words for an error of the operating system."""
     code, words = _WORDS.get(error.errno or 0, ("path", error.strerror or str(error)))
     return code, words
+
+
+def answer(message: Any, error: Exception, cannot: str) -> messages.Fail:
+    """What a request is answered with that ended in this error, also where it is one of ours.
+
+    Args:
+        cannot: what an error of the operating system means here.
+    """
+    what, why, fix = cannot, str(error), ""
+    if isinstance(error, Failure):
+        code, what, why, fix = error.code, error.what, error.why, error.fix
+    elif isinstance(error, Refusal):
+        code, what, why = error.code, error.why, ""
+    elif isinstance(error, PathError):
+        code, what = "path", "a path is not allowed"
+    elif isinstance(error, PackError):
+        code, what = "damaged", "a list of files came damaged"
+    elif isinstance(error, OSError):
+        code, why = explain(error)
+    else:
+        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+        code, what, why = "internal", "the sidecar's agent made an error", repr(error)
+        fix = "please report it"
+    return messages.Fail(getattr(message, "id", 0), code, what, why, fix)

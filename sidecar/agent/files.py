@@ -6,18 +6,16 @@ request is answered, by what it asked for or by Fail. Nothing foreign raises out
 LinkClosed, from `send`.
 """
 
-import sys
 import threading
-import traceback
 from collections import deque
 from functools import partial
 from typing import Callable, Deque, Dict, List, NamedTuple, Tuple
 
-from sidecar.agent import ledger
+from sidecar.agent import failure, ledger
 from sidecar.agent.changes import Changes
 from sidecar.agent.content import Content, Send
 from sidecar.agent.durable import Settling
-from sidecar.agent.failure import Failure, Refusal, explain
+from sidecar.agent.failure import Failure, Refusal
 from sidecar.agent.folder import expand
 from sidecar.agent.landing import Landing
 from sidecar.agent.ledger import Ledger
@@ -25,7 +23,7 @@ from sidecar.agent.managed import Managed
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Root
 from sidecar.agent.worker import Worker
-from sidecar.core import frames, messages, paths
+from sidecar.core import frames, messages
 from sidecar.core import identity as identities
 from sidecar.core.identity import Entry
 
@@ -205,28 +203,13 @@ class Files:
             self._answer_it(message)
 
     def _answer_it(self, message: messages.Message) -> None:
-        code, what, why, fix = "", "", "", ""
         try:
             self._answer(message)
-            return
-        except Failure as failure:
-            code, what, why, fix = failure.code, failure.what, failure.why, failure.fix
-        except Refusal as refusal:
-            code, what = refusal.code, refusal.why
-        except paths.PathError as error:
-            code, what, why = "path", "a path is not allowed", str(error)
-        except identities.PackError as error:
-            code, what, why = "damaged", "a list of files came damaged", str(error)
-        except OSError as error:
-            code, why = explain(error)
-            what = "a file cannot be read there"
         except LinkClosed:
             raise
         except Exception as error:  # noqa: BLE001 - an error of ours is answered, too
-            traceback.print_exc(file=sys.stderr)
-            code, what, why = "internal", "the sidecar's agent made an error", repr(error)
-            fix = "please report it"
-        self._send(messages.Fail(getattr(message, "id", 0), code, what, why, fix), frames.CONTROL)
+            fail = failure.answer(message, error, "a file cannot be read there")
+            self._send(fail, frames.CONTROL)
 
     def _answer(self, message: messages.Message) -> None:
         if isinstance(message, messages.Open):

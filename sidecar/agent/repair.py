@@ -9,14 +9,12 @@ import errno
 import os
 import pwd
 import stat
-import sys
-import traceback
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from sidecar.agent import bytecode
+from sidecar.agent import bytecode, failure
 from sidecar.agent.content import Send
 from sidecar.agent.copying import copy_range
-from sidecar.agent.failure import Failure, Refusal, explain
+from sidecar.agent.failure import Failure, Refusal
 from sidecar.agent.files import Files
 from sidecar.agent.folder import decode, encode
 from sidecar.agent.landing import Landing
@@ -42,26 +40,13 @@ class Repair:
 
     def handle(self, message: messages.Message) -> None:
         """Answers one message, or says with Fail why not."""
-        code, what, why, fix = "", "", "", ""
         try:
             self._answer(message)
-            return
-        except Failure as failure:
-            code, what, why, fix = failure.code, failure.what, failure.why, failure.fix
-        except Refusal as refusal:
-            code, what = refusal.code, refusal.why
-        except (paths.PathError, trashed.PlaceError) as error:
-            code, what, why = "path", "a path is not allowed", str(error)
-        except OSError as error:
-            code, why = explain(error)
-            what = "the trash there cannot be used"
         except LinkClosed:
             raise
         except Exception as error:  # noqa: BLE001 - an error of ours is answered, too
-            traceback.print_exc(file=sys.stderr)
-            code, what, why = "internal", "the sidecar's agent made an error", repr(error)
-            fix = "please report it"
-        self._send(messages.Fail(getattr(message, "id", 0), code, what, why, fix), frames.CONTROL)
+            fail = failure.answer(message, error, "the trash there cannot be used")
+            self._send(fail, frames.CONTROL)
 
     def _answer(self, message: messages.Message) -> None:
         if isinstance(message, messages.Trash):

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from sidecar.core.blake2 import blake2b
+from sidecar.core.paths import PathError
 
 LONGEST = 240
 """Bytes of a name to which something is added."""
@@ -18,7 +19,7 @@ _MINUTE = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)?\Z")
 _ADDED = re.compile(r"(.*)~(\d\d)(?:-\d+)?\Z", re.DOTALL)
 
 
-class PlaceError(ValueError):
+class PlaceError(PathError):
     """That is no place in the trash."""
 
 
