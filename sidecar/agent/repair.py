@@ -88,7 +88,7 @@ class Repair:
         with managed.lock, walk(trash.folder, place[:-1]) as source:
             root.check()
             status = lstat(source, encode(place[-1]))
-            if status is None:
+            if status is None or (ask.what and not _is_that(status, ask.what)):
                 raise Failure("missing", "%s is not in the trash any more" % kept.path)
             with root.folder(parts[:-1], make=True) as folder:
                 old = lstat(folder, encode(parts[-1]))
@@ -219,3 +219,9 @@ def _seen(folder: int, name: str, landing: Landing) -> Identity:
     if status is None:
         raise Refusal("differs", "somebody else removed it just now")
     return identities.from_stat(status)
+
+
+def _is_that(status: os.stat_result, what: Identity) -> bool:
+    """But for the ctime, which changes with the number of names that a file has."""
+    now = identities.from_stat(status)
+    return (now.inode, now.size, now.mtime_ns) == (what.inode, what.size, what.mtime_ns)

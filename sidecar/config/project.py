@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,33 +72,6 @@ def is_project(folder: str | Path) -> bool:
         os.path.isfile(pyproject) and names_us(Path(pyproject))
     )
     return found and not _is_everybodys(folder)
-
-
-def nested_projects(root: Path, enter: Callable[[str], bool] = lambda path: True) -> list[str]:
-    """Folders below `root` that are projects of their own, relative and '/'-separated, sorted.
-
-    Args:
-        enter: says of a folder's relative path whether it is worth a look; the caller's ignore
-            rules keep environments and data sets out. Links are never followed.
-    """
-    found = []
-    waiting = [""]
-    while waiting:
-        under = waiting.pop()
-        try:
-            with os.scandir(root / under) as entries:
-                folders = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
-        except OSError:
-            continue  # not readable: then nothing in it is ours to sync either
-        for name in folders:
-            path = f"{under}/{name}" if under else name
-            if name in _NEVER_ENTERED or not enter(path):
-                continue
-            if is_project(root / path):
-                found.append(path)
-            else:
-                waiting.append(path)
-    return sorted(found)
 
 
 def _is_everybodys(folder: str | Path) -> bool:

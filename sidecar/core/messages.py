@@ -506,11 +506,13 @@ class Trash(NamedTuple):
 class Restore(NamedTuple):
     """Bring back what is at that place in the trash. What is at its path now goes to the trash.
     The managed set stays as it is: what was brought back is nobody's agreement. Goes on SAVES, so
-    that it is done behind the changes before it. Answered by Restored."""
+    that it is done behind the changes before it. Answered by Restored. `what`: what was listed at
+    that place; another copy that lies there by now is not brought back for it."""
 
     id: int
     root: int
     where: str
+    what: Optional[Identity] = None
 
 
 class Restored(NamedTuple):

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from sidecar.core.blake2 import blake2b
+from sidecar.core.identity import Identity
 from sidecar.core.paths import PathError
 
 LONGEST = 240
@@ -51,9 +52,11 @@ def parse(place: str) -> Trashed:
     return Trashed("/".join([*folders, found.group(1)]), _seconds(time, found.group(2)))
 
 
-def name_of(place: str) -> str:
-    """Eight hex digits by which a person names that copy."""
-    raw = place.encode("utf-8", "surrogateescape")
+def name_of(place: str, what: Identity) -> str:
+    """Eight hex digits by which a person names that copy, and no other one that comes to lie at
+    its place when it is gone."""
+    told = "%d %d %d" % (what.inode, what.size, what.mtime_ns)
+    raw = place.encode("utf-8", "surrogateescape") + b"\0" + told.encode("ascii")
     return blake2b(raw, digest_size=4).hexdigest()
 
 

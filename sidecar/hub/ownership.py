@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from sidecar.errors import SidecarError
+from sidecar.hub.held import let_go
 
 PATIENCE = 10.0
 """Seconds to wait for a hub that is about to end. Its own end is bounded below that."""
@@ -47,7 +48,7 @@ class Ownership:
     def release(self) -> None:
         self.hide()
         self.listener.close()
-        os.close(self._lock)
+        let_go(self._lock)
 
 
 def acquire(path: Path, patience: float = PATIENCE) -> Ownership:
@@ -75,7 +76,7 @@ def acquire(path: Path, patience: float = PATIENCE) -> Ownership:
         listener.setblocking(False)
         return Ownership(path, lock, listener)
     except BaseException:
-        os.close(lock)
+        let_go(lock)
         raise
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sidecar import api
-from sidecar.config.project import Project, find_project, nested_projects
+from sidecar.config.project import Project, find_project
 from sidecar.errors import ConfigError, SidecarError, UsageError
 from sidecar.hub.client import Client
 from sidecar.hub.registry import Registry
@@ -142,9 +142,7 @@ class Repairs:
 
     def _rules(self, client: Client, project: Project) -> Rules:
         sync = self._registry.load(client, project).config.sync
-        rules = Rules.load(project.root, sync.ignore, sync.include, ())
-        nested = nested_projects(project.root, lambda path: not rules.decide(path, True).ignored)
-        return Rules.load(project.root, sync.ignore, sync.include, nested)
+        return Rules.load(project.root, sync.ignore, sync.include)
 
     def _project_of(self, client: Client, params: api.WhyParams) -> Project:
         """The project that we are in, if the path is in it; else that which owns the path."""

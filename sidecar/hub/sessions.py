@@ -28,6 +28,7 @@ from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.comeback import Comeback
+from sidecar.hub.held import let_go
 from sidecar.hub.interpreters import Interpreters
 from sidecar.hub.links import Destination, Link, Links
 from sidecar.jobs.client import JobsClient
@@ -131,13 +132,13 @@ class Session:
         try:
             stored = await _read(project.root, sync, store)
         except BaseException:
-            _unlock(lock)
+            let_go(lock)
             raise
         try:
             session = cls(project, name, host, sync, links, lock, stored, on_change, others)
         except BaseException:
             stored.base.close()
-            _unlock(lock)
+            let_go(lock)
             raise
         # The watcher's steps are nobody's request.
         try:
@@ -336,7 +337,7 @@ class Session:
             await self.engine.close()
         finally:
             self._links.give_back(self.link, self)
-            _unlock(self._lock)
+            let_go(self._lock)
 
     # --- what the link says ------------------------------------------------------------------
 
@@ -477,13 +478,6 @@ async def _read(root: Path, sync: model.Sync, store: Path) -> Stored:
         if reading.exception() is None:
             reading.result().base.close()
         raise
-
-
-def _unlock(lock: int) -> None:
-    """Not by closing alone: a child that was forked this moment holds the lock, too, until it
-    becomes another program."""
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    os.close(lock)
 
 
 def _locked(store: Path, project: Project, name: str) -> int:

@@ -39,8 +39,8 @@ class Repairing(Laptop):
         assert isinstance(answer, m.Listed), answer
         return [(trashed.parse(place).path, place) for place, _ in identity.unpack(answer.body)]
 
-    def restore(self, place: str) -> Any:
-        return self.request(lambda id: m.Restore(id, ROOT, place))
+    def restore(self, place: str, what: identity.Identity | None = None) -> Any:
+        return self.request(lambda id: m.Restore(id, ROOT, place, what))
 
 
 @pytest.fixture
@@ -69,6 +69,17 @@ def test_what_was_overwritten_comes_back_and_what_it_replaces_is_kept(laptop: Re
     [(_, again)] = laptop.listed()  # what was brought back is not in the trash any more
     laptop.restore(again)
     assert laptop.read("pkg/a.py") == b"mine"
+
+
+def test_another_copy_that_lies_at_the_place_by_now_does_not_come_back(laptop: Repairing) -> None:
+    there = theirs(laptop, "a.py", b"theirs")
+    laptop.put("a.py", b"mine", seen(there))
+    [(_, place)] = laptop.listed()
+    assert laptop.restore(place, there._replace(size=1)).code == "missing"
+    assert laptop.read("a.py") == b"mine"
+    restored = laptop.restore(place, there)
+    assert isinstance(restored, m.Restored), restored
+    assert laptop.read("a.py") == b"theirs"
 
 
 def test_what_was_brought_back_is_found_to_differ_from_what_was_agreed(laptop: Repairing) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.project import find_project, nested_projects
+from sidecar.config.project import find_project
 
 
 def configured(folder: Path, name: str = "sidecar.toml", text: str = "") -> Path:
@@ -68,17 +68,6 @@ def test_a_link_into_a_project_finds_it(tmp_path: Path) -> None:
     link = tmp_path / "elsewhere"
     link.symlink_to(real / "src")
     assert find_project(link / "x.py") == (real, real)
-
-
-def test_nested_projects_are_found_at_their_top_and_nowhere_deeper(tmp_path: Path) -> None:
-    configured(tmp_path)
-    configured(tmp_path / "b" / "inner")
-    configured(tmp_path / "b" / "inner" / "deeper")
-    configured(tmp_path / "a", "pyproject.toml", "[tool.sidecar]\n")
-    configured(tmp_path / "node_modules" / "x")
-    configured(tmp_path / "data" / "x")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert nested_projects(tmp_path, lambda path: path != "data") == ["a", "b/inner"]
 
 
 def test_a_configuration_in_everybodys_folder_is_nobodys(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.core import trashed
+from sidecar.core.identity import Identity
 from sidecar.core.trashed import PlaceError, Trashed
 
 NOON = 1795435200
@@ -36,5 +37,13 @@ def test_what_is_no_place_is_said_to_be_none(place: str) -> None:
 
 
 def test_a_name_is_short_and_stays_the_same() -> None:
-    assert trashed.name_of("20261123-1200/a.py~05") == trashed.name_of("20261123-1200/a.py~05")
-    assert len(trashed.name_of("20261123-1200/a.py~05\udcff")) == 8
+    what = Identity("f", 0o644, 10, 20, 30, 40)
+    name = trashed.name_of("20261123-1200/a.py~05", what)
+    assert name == trashed.name_of("20261123-1200/a.py~05", what._replace(ctime_ns=50))
+    assert len(trashed.name_of("20261123-1200/a.py~05\udcff", what)) == 8
+
+
+def test_another_copy_at_the_same_place_has_another_name() -> None:
+    what, place = Identity("f", 0o644, 10, 20, 30, 40), "20261123-1200/a.py~05"
+    others = [what._replace(inode=1), what._replace(size=1), what._replace(mtime_ns=1)]
+    assert len({trashed.name_of(place, one) for one in [what, *others]}) == 4

@@ -133,6 +133,25 @@ def test_only_one_process_is_the_hub(ownership: Ownership) -> None:
         acquire(ownership.path, patience=0.05)
 
 
+def test_a_child_that_was_forked_just_then_does_not_keep_the_next_hub_waiting(
+    isolated: Path,
+) -> None:
+    owned = acquire(isolated / "s.sock")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # holds what we hold until it becomes another program
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        owned.release()
+        acquire(isolated / "s.sock", patience=0.05).release()
+    finally:
+        os.close(reading)
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
 def test_a_socket_that_a_killed_hub_left_is_replaced(isolated: Path) -> None:
     path = isolated / "s.sock"
     with socket.socket(socket.AF_UNIX) as dead:

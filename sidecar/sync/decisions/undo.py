@@ -42,11 +42,13 @@ NAMED = 8
 
 
 class Found(NamedTuple):
-    """A copy: `kept` where it lies here, else its `place` in the trash there."""
+    """A copy: `kept` where it lies here, else its `place` in the trash there and
+    `what` that is."""
 
     copy: api.Copy
     kept: Kept | None = None
     place: str = ""
+    what: Identity | None = None
 
 
 class Undo:
@@ -173,7 +175,7 @@ class Undo:
                 await asyncio.wait([change.answered])
             try:
                 answer = await there.agent.request(
-                    lambda id: messages.Restore(id, there.number, one.place), frames.SAVES
+                    lambda id: messages.Restore(id, there.number, one.place, one.what), frames.SAVES
                 )
             except RemoteError as error:
                 raise SyncError(
@@ -256,7 +258,7 @@ def _of_place(place: str, what: Identity) -> Found:
         raise SidecarError("The list of the trash there is damaged", str(error)) from None
     return Found(
         api.Copy(
-            id=trashed.name_of(place),
+            id=trashed.name_of(place, what),
             side="remote",
             path=path,
             kind="link" if what.kind == SYMLINK else "file",
@@ -265,6 +267,7 @@ def _of_place(place: str, what: Identity) -> Found:
             why=REPLACED_THERE,
         ),
         place=place,
+        what=what,
     )
 
 

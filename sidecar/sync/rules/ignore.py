@@ -22,7 +22,7 @@ each); reading what holds in those directories takes as long again, once.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,11 +79,9 @@ class Rules:
     event loop's thread.
     """
 
-    def __init__(
-        self, root: Path, ignore: Sequence[str], include: Sequence[str], nested: Collection[str]
-    ) -> None:
+    def __init__(self, root: Path, ignore: Sequence[str], include: Sequence[str]) -> None:
         self.root = root
-        self._settings = tuple(ignore), tuple(include), frozenset(nested)
+        self._settings = tuple(ignore), tuple(include)
         self._state = _State(root, *self._settings)
         self.generation = 0
         """Grows with each reading after which decisions may differ."""
@@ -94,16 +92,14 @@ class Rules:
         root: Path,
         ignore: Sequence[str] = (),
         include: Sequence[str] = (),
-        nested: Collection[str] = (),
     ) -> Rules:
         """Reads what holds for the project at `root`.
 
         Args:
             root: its real path.
             ignore, include: from `[sync]`, in the syntax of .gitignore.
-            nested: folders in it that are projects of their own, relative to the root.
         """
-        return cls(root, ignore, include, nested)
+        return cls(root, ignore, include)
 
     def decide(self, path: str, is_dir: bool) -> Decision:
         """The decision for a path relative to the root; "" is the root, which is always synced."""
@@ -152,16 +148,15 @@ _RULE_FILES = frozenset({repository.RULES, *ENVIRONMENT_MARKS, *PROJECT_MARKS})
 class _State:
     """Everything read at one time, and what was decided by it."""
 
-    def __init__(
-        self, root: Path, ignore: tuple[str, ...], include: tuple[str, ...], nested: frozenset[str]
-    ) -> None:
+    def __init__(self, root: Path, ignore: tuple[str, ...], include: tuple[str, ...]) -> None:
         self.root = os.fspath(root)
-        self.nested = nested
         places = repository.find(root)
         self.fold = places.fold if places else False
         self.outer_files: list[str] = []
         outer: list[tuple[str, list[Pattern]]] = []
         self.tracked: frozenset[str] = frozenset()
+        self.persons: list[Pattern] = []
+        """The person's own rules, which hold in every repository."""
         self.top = ""
         if places is not None:
             self.top = as_bytes(places.prefix)
@@ -174,6 +169,7 @@ class _State:
             # The stamp is taken first: what changes while we read is read again next time.
             self.stamp = repository.stamp(self.outer_files)
             outer = repository.outer_rules(places)
+            self.persons = outer[-1][1]
             self.tracked = repository.tracked(root)
         else:
             self.stamp = ()
@@ -233,8 +229,6 @@ class _State:
 
     def is_project(self, path: str) -> bool:
         """Whether a directory is a project of its own."""
-        if path in self.nested:
-            return True
         folder = f"{self.root}/{path}/"
         if any(os.path.lexists(folder + mark) for mark in PROJECT_MARKS):
             return True
@@ -298,11 +292,16 @@ class Folder:
         verdict, reason, tracked_pass, included = self._judge(name, True)
         if verdict.ignored:
             return Folder(state, path, verdict, reason, False, False, [])
-        lists = self._lists
+        lists, at = self._lists, len(self._prefix) + len(as_bytes(name)) + 1
+        repo = repository.rules_inside(f"{state.root}/{path}", path)
+        if repo is not None:
+            # A submodule or another clone: git asks none of the rules around it there.
+            lists = [(at, PatternList(found, fold=state.fold)) for found in (repo, state.persons)]
+            if path in state.tracked_folders and tracked_pass:
+                reason = None  # what is new in a submodule is none of the outer rules' either
         source = f"{path}/{repository.RULES}"
         own = repository.read_rules(f"{state.root}/{source}", source)
         if own:
-            at = len(self._prefix) + len(as_bytes(name)) + 1
             lists = [(at, PatternList(own, fold=state.fold)), *lists]
         return Folder(state, path, verdict, reason, tracked_pass, included, lists)
 

@@ -7,7 +7,9 @@ on this machine, ignore files in the project count and nothing is tracked.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Collection
@@ -105,6 +107,9 @@ def tracked(root: Path) -> frozenset[str]:
     return frozenset(os.fsdecode(listed or b"").split("\0")) - {""}
 
 
+MAX_POINTER = 8192
+"""Bytes of a submodule's `.git` that are read."""
+
 RECENT = 10
 """Moves of HEAD that are looked back on for what git removed."""
 
@@ -166,6 +171,26 @@ def _git(root: Path, *arguments: str) -> bytes | None:
 def read_rules(path: str, source: str) -> list[Pattern]:
     """The patterns of an ignore file in a project; a link is not followed, as git does not."""
     return _read(path, source, os.O_NOFOLLOW)
+
+
+def rules_inside(folder: str, source: str) -> list[Pattern] | None:
+    """What `.git/info/exclude` says of a repository that is in another one, as a submodule or a
+    clone; None where the folder is no repository's top. A submodule's `.git` is a file that says
+    where git keeps it.
+
+    Args:
+        source: how the folder is called in messages.
+    """
+    git = os.path.join(folder, ".git")
+    try:
+        is_file = stat.S_ISREG(os.lstat(git).st_mode)
+    except OSError:
+        return None
+    if is_file:
+        with contextlib.suppress(OSError), open(git, "rb") as file:
+            where = file.read(MAX_POINTER).removeprefix(b"gitdir:").strip()
+            git = os.path.join(folder, os.fsdecode(where))
+    return _read(os.path.join(git, "info", "exclude"), f"{source}/.git/info/exclude", 0)
 
 
 def outer_rules(places: Places) -> list[tuple[str, list[Pattern]]]:

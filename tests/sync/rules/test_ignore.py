@@ -234,6 +234,7 @@ def test_what_a_submodule_tracks_is_synced_although_it_is_ignored(
 ) -> None:
     other = tmp_path / "other"
     write(other, "f.log a.py deep/g.log")
+    (other / ".gitignore").write_text("*.log\n")
     git(other, "init", "-q")
     git(other, "add", "-f", ".")
     git(other, *COMMIT)
@@ -243,15 +244,50 @@ def test_what_a_submodule_tracks_is_synced_although_it_is_ignored(
     (root / ".gitignore").write_text("*.log\n")
     write(root, "libs/sub/h.log libs/sub/new.py i.log")
     rules = Rules.load(root)
-    tracked = ".gitignore .gitmodules libs/sub/a.py libs/sub/deep/g.log libs/sub/f.log"
+    inner = "libs/sub/.gitignore libs/sub/a.py libs/sub/deep/g.log libs/sub/f.log"
+    tracked = f".gitignore .gitmodules {inner}"
     assert synced(root, rules) == f"{tracked} libs/sub/new.py"
     assert not rules.refresh()
     git(root / "libs" / "sub", "add", "-f", "h.log")
     assert rules.refresh()
     assert synced(root, rules) == f"{tracked} libs/sub/h.log libs/sub/new.py"
     assert synced(root / "libs" / "sub", Rules.load(root / "libs" / "sub")) == (
-        "a.py deep/g.log f.log h.log new.py"
+        ".gitignore a.py deep/g.log f.log h.log new.py"
     )
+
+
+@pytest.mark.parametrize("kind", ["submodule", "clone"])
+def test_in_another_repository_its_own_rules_hold_and_none_around_it(
+    root: Path, tmp_path: Path, kind: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    write(other, "a.py")
+    (other / ".gitignore").write_text("*.own\n")
+    git(other, "add", ".")
+    git(other, *COMMIT)
+    git(root, "init", "-q")
+    (root / ".gitignore").write_text("*.log\n/sub/deep/\n")
+    (tmp_path / "mine").write_text("*.persons\n")
+    git(root, "config", "core.excludesFile", str(tmp_path / "mine"))
+    if kind == "submodule":
+        add = ("submodule", "--quiet", "add", str(other), "sub")
+        git(root, "-c", "protocol.file.allow=always", *add)
+    else:
+        git(root, "clone", "-q", str(other), "sub")
+    sub = root / "sub"
+    git(sub, "config", "core.excludesFile", str(tmp_path / "mine"))
+    exclude = os.fsdecode(git(sub, "rev-parse", "--git-path", "info/exclude")).rstrip("\n")
+    (sub / exclude).write_text("*.excluded\n")
+    write(sub, "x.log x.own x.excluded x.persons deep/f deep/x.log deep/x.own x.py")
+    write(root, "x.log x.own x.py")
+    rules = Rules.load(root)
+    listed = os.fsdecode(git(sub, "ls-files", "-z", "-co", "--exclude-standard")).split("\0")
+    ours = {path for path in synced(root, rules).split() if path.startswith("sub/")}
+    assert ours == {f"sub/{path}" for path in listed if path}
+    assert rules.decide("x.log", False).ignored
+    assert not rules.decide("x.own", False).ignored
 
 
 def test_a_repository_whose_git_folder_is_elsewhere_counts(root: Path, tmp_path: Path) -> None:
@@ -394,8 +430,8 @@ def test_folders_that_are_projects_of_their_own_are_left_out(root: Path) -> None
     write(root, "a/sidecar.toml a/f b/f c/pyproject.toml c/f d/pyproject.toml d/f")
     (root / "c" / "pyproject.toml").write_text("[project]\n[tool.sidecar]\n")
     (root / "d" / "pyproject.toml").write_text("[tool.sidecars]\n")
-    rules = Rules.load(root, nested=["b"])
-    assert synced(root, rules) == "d/f d/pyproject.toml"
+    rules = Rules.load(root)
+    assert synced(root, rules) == "b/f d/f d/pyproject.toml"
     assert rules.decide("a", True).source == "a project of its own"
 
 
