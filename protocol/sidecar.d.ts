@@ -198,7 +198,8 @@ export interface Frame {
 /**
  * A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
  * "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
- * `transfers`: large files that are being sent, told a few times a second.
+ * `transfers`: large files that are being sent, told a few times a second. `inUse`: where the
+ * project has several hosts, this is the one that saves and runs go to.
  */
 export interface Health {
   project: string;
@@ -214,6 +215,7 @@ export interface Health {
   fix: string;
   command: string;
   transfers: Transfer[];
+  inUse: boolean;
 }
 
 /**
@@ -230,6 +232,38 @@ export interface Hello {
   pid?: number;
   cwd?: string;
   environ?: Record<string, string>;
+}
+
+/**
+ * One host of a project. `inUse`: saves and runs go there; `state` and what follows it as in
+ * Health.
+ */
+export interface HostState {
+  name: string;
+  ssh: string;
+  path: string;
+  inUse: boolean;
+  state: "connecting" | "disconnected" | "idle" | "question" | "ready" | "syncing";
+  text: string;
+  fix: string;
+  roundTripMs: number;
+  files: number;
+  queued: number;
+  conflicts: number;
+  lastSync: string;
+}
+
+/**
+ * Dials nothing.
+ */
+export interface HostsParams {
+  project?: string;
+  host?: string;
+}
+
+export interface HostsResult {
+  project: string;
+  hosts: HostState[];
 }
 
 /**
@@ -475,6 +509,20 @@ export interface RunResult {
 }
 
 /**
+ * Saves and runs go to `host` from here on; "" asks. It is written to `sidecar.local.toml`, and
+ * all clients of the project follow. `connect`: and is dialled now.
+ */
+export interface SelectHostParams {
+  project?: string;
+  host?: string;
+  connect?: boolean;
+}
+
+export interface SelectHostResult {
+  host: string;
+}
+
+/**
  * `name`: as listed, a path there, or "conda:NAME"; "" asks the person. It is written to
  * `sidecar.local.toml`.
  */
@@ -711,6 +759,8 @@ export interface Requests {
   'sidecar/sync': { params: SyncParams; result: SyncResult };
   'sidecar/pull': { params: PullParams; result: PullResult };
   'sidecar/status': { params: StatusParams; result: StatusResult };
+  'sidecar/hosts': { params: HostsParams; result: HostsResult };
+  'sidecar/selectHost': { params: SelectHostParams; result: SelectHostResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
   'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };
   'sidecar/diff': { params: DiffParams; result: DiffResult };

@@ -558,7 +558,8 @@ class Transfer(Message, frozen=True, kw_only=True):
 class Health(Message, frozen=True, kw_only=True):
     """A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
     "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
-    `transfers`: large files that are being sent, told a few times a second."""
+    `transfers`: large files that are being sent, told a few times a second. `in_use`: where the
+    project has several hosts, this is the one that saves and runs go to."""
 
     project: str
     host: str
@@ -573,6 +574,45 @@ class Health(Message, frozen=True, kw_only=True):
     fix: str = ""
     command: str = ""
     transfers: list[Transfer] = []
+    in_use: bool = True
+
+
+class HostsParams(Place, frozen=True, kw_only=True):
+    """Dials nothing."""
+
+
+class HostState(Message, frozen=True, kw_only=True):
+    """One host of a project. `in_use`: saves and runs go there; `state` and what follows it as in
+    Health."""
+
+    name: str
+    ssh: str
+    path: str
+    in_use: bool
+    state: Literal["idle", "connecting", "ready", "syncing", "question", "disconnected"]
+    text: str
+    fix: str = ""
+    round_trip_ms: float = 0.0
+    files: int = 0
+    queued: int = 0
+    conflicts: int = 0
+    last_sync: str = ""
+
+
+class HostsResult(Message, frozen=True, kw_only=True):
+    project: str
+    hosts: list[HostState]
+
+
+class SelectHostParams(Place, frozen=True, kw_only=True):
+    """Saves and runs go to `host` from here on; "" asks. It is written to `sidecar.local.toml`, and
+    all clients of the project follow. `connect`: and is dialled now."""
+
+    connect: bool = False
+
+
+class SelectHostResult(Message, frozen=True, kw_only=True):
+    host: str
 
 
 class StatusParams(Place, frozen=True, kw_only=True):
@@ -667,6 +707,8 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/sync": (SyncParams, SyncResult),
     "sidecar/pull": (PullParams, PullResult),
     "sidecar/status": (StatusParams, StatusResult),
+    "sidecar/hosts": (HostsParams, HostsResult),
+    "sidecar/selectHost": (SelectHostParams, SelectHostResult),
     "sidecar/trust": (TrustParams, TrustResult),
     "sidecar/conflicts": (ConflictsParams, ConflictsResult),
     "sidecar/diff": (DiffParams, DiffResult),

@@ -157,6 +157,8 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument(
         "-v", "--verbose", action="store_true", help="and what this project's rules keep out"
     )
+    hosts = add("hosts", "hosts:hosts", "the project's hosts; `use NAME` switches", json)
+    hosts.add_argument("words", nargs="*", metavar="use NAME", help="saves and runs go there")
     add("conflicts", "conflicts:conflicts", "what differs on both sides", place, json)
     diff = add("diff", "conflicts:diff", "from what is here to what is there", place, json)
     diff.add_argument("paths", nargs="+", metavar="PATH")

@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace, params: api.RunParams) -> int:
         if params.detach:
             print(started.job)
             return 0
-        job.id, job.host = started.job, started.host
+        job.is_at(started.job, started.host)
         return job.show() if params.terminal else job.follow(stdin=True)
 
 
@@ -113,7 +113,7 @@ def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
         job.follows = follow
         found = job.ask("sidecar/attach", params, api.AttachResult)
-        job.id, job.host = found.job, found.host
+        job.is_at(found.job, found.host)
         if stdin and found.terminal and screen.is_ours():
             return job.show()
         return job.follow(stdin=stdin)
@@ -210,6 +210,11 @@ class _Job:
             signal.signal(signal.SIGINT, handler)
             progress.end()
         return self._hub.take(number, result)
+
+    def is_at(self, job: str, host: str) -> None:
+        """It runs. What is said to it goes to its host, whichever is used meanwhile."""
+        self.id = job
+        self.host = self._where["host"] = host
 
     def show(self) -> int:
         """Lends this terminal to the job until that ends, or is left by `~d`. Returns what a

@@ -56,6 +56,17 @@ class Loaded(msgspec.Struct, frozen=True):
         """Configured hosts, also those of which something waits for trust."""
         return sorted(self.config.hosts)
 
+    @property
+    def chosen(self) -> str:
+        """The host that is used where none is named; "" where that is not clear, or none is."""
+        names = self.host_names
+        return self.config.host or (names[0] if len(names) == 1 else "")
+
+    def path_of(self, name: str) -> str:
+        """The project's place on a configured host."""
+        folder = self.project.folder if self.project else ""
+        return (self.config.hosts[name].path or DEFAULT_PATH).replace("{folder}", folder)
+
     def host(self, name: str = "") -> tuple[str, Host]:
         """The host to use, with `ssh` and `path` filled in.
 
@@ -65,7 +76,7 @@ class Loaded(msgspec.Struct, frozen=True):
             ConfigError: there is none ("no-host"), more than one ("which-host"), none by that name
                 ("unknown-host"), or what the shared file says of it is not trusted ("untrusted").
         """
-        chosen = name or self.config.host or self._only()
+        chosen = name or self.chosen or self._only()
         if chosen not in self.host_names:
             raise self._unknown(chosen, asked=bool(name))
         waiting = [
@@ -81,11 +92,10 @@ class Loaded(msgspec.Struct, frozen=True):
                 code="untrusted",
             )
         host = self.config.hosts[chosen]
-        folder = self.project.folder if self.project else ""
         return chosen, msgspec.structs.replace(
             host,
             ssh=host.ssh or chosen,
-            path=(host.path or DEFAULT_PATH).replace("{folder}", folder),
+            path=self.path_of(chosen),
         )
 
     def values(self) -> Iterator[Value]:

@@ -105,6 +105,7 @@ class Registry:
         session.interpreters.origins = loaded.origins
         self._linger[project.root, name] = loaded.config.linger
         session.clients.add(client)
+        self.mark(project, loaded.chosen)
         if retiring := self._retiring.pop((project.root, name), None):
             retiring.cancel()
         return session
@@ -118,13 +119,36 @@ class Registry:
         """The open sessions of the project with this root, a real path."""
         return [one for one in self._sessions.values() if str(one.root) == root]
 
+    def mark(self, project: Project, chosen: str) -> None:
+        """Tells the sessions of a project which of them is in use."""
+        for session in self.of_root(str(project.root)):
+            if chosen and session.in_use is not (session.name == chosen):
+                session.in_use = session.name == chosen
+                session.link_changed()
+
+    def follow(self, session: Session) -> None:
+        """Who had the project open on other hosts has it here from now on, where it is used; but
+        for those whose jobs somebody still looks at."""
+        for other in self.of_root(str(session.root)):
+            if other is session or other.jobs.watched:
+                continue
+            for one in list(other.clients):
+                one.health(other.health())  # its last: nobody uses it
+                one.notes(str(session.project.spelled), other.name, [])
+                session.clients.add(one)
+                self._let_go((other.root, other.name), other, one)
+        session.link_changed()
+
     def leave(self, client: Client) -> None:
         """The client has gone, and with it what it held."""
         for key, session in self._sessions.items():
-            session.clients.discard(client)
-            if not session.clients and key not in self._retiring:
-                name = f"retire {session.root}"
-                self._retiring[key] = in_nobodys_name(self._retire(key, session), name=name)
+            self._let_go(key, session, client)
+
+    def _let_go(self, key: Key, session: Session, client: Client) -> None:
+        session.clients.discard(client)
+        if not session.clients and key not in self._retiring:
+            name = f"retire {session.root}"
+            self._retiring[key] = in_nobodys_name(self._retire(key, session), name=name)
 
     async def close(self) -> None:
         for task in self._retiring.values():

@@ -23,6 +23,7 @@ from sidecar.hub import target
 from sidecar.hub.choosing import Choosing
 from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
+from sidecar.hub.hosts import Hosts
 from sidecar.hub.registry import Registry, local_paths
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.repairs import Repairs
@@ -42,6 +43,7 @@ class Service:
         self._choosing = Choosing(self._registry)
         self._debugging = Debugging(self._registry)
         self._repairs = Repairs(self._registry)
+        self._hosts = Hosts(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/arguments": self._runs.arguments,
@@ -56,6 +58,8 @@ class Service:
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,
             "sidecar/status": self._status,
+            "sidecar/hosts": self._hosts.hosts,
+            "sidecar/selectHost": self._hosts.select,
             "sidecar/trust": self._trust,
             "sidecar/conflicts": self._repairs.conflicts,
             "sidecar/diff": self._repairs.diff,
@@ -73,6 +77,7 @@ class Service:
     async def close(self) -> None:
         await self._runs.close()
         await self._debugging.close()
+        await self._hosts.close()
         await self._registry.close()
 
     # --- for faces ---------------------------------------------------------------------------
@@ -110,7 +115,7 @@ class Service:
     def host_of(self, path: str) -> str:
         """The host that a run of this file goes to, "" where its project is not open."""
         sessions = self._registry.of_path(os.path.dirname(path))
-        return sessions[0].name if sessions else ""
+        return next((one.name for one in sessions if one.in_use), "")
 
     @staticmethod
     def arguments_of(path: str) -> list[str]:
@@ -132,6 +137,8 @@ class Service:
         except ConfigError as error:
             client.health(_unopened(str(self._registry.project(client, path).spelled), error))
             raise
+        if session.in_use:
+            self._registry.follow(session)  # the person may have written another one by hand
         client.health(session.health())
         return session
 

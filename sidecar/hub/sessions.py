@@ -65,6 +65,8 @@ class Session:
     ) -> None:
         self.project, self.name, self.host, self.sync = project, name, host, sync
         self.clients: set[Client] = set()
+        self.in_use = True
+        """Runs and saves go here where no host is named; the registry knows."""
         self.failed: SidecarError | None = None
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
@@ -431,6 +433,7 @@ class Session:
             conflicts=self.engine.conflicts,
             last_sync=self.engine.last_sync,
             transfers=[api.Transfer(**one._asdict()) for one in self.engine.transfers],
+            in_use=self.in_use,
         )
 
     def _state(

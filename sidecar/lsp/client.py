@@ -8,6 +8,7 @@ message, by plain LSP.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import os
@@ -57,6 +58,9 @@ class LspClient(Client):
         self._unsaved: set[str] = set()
         self._bars: dict[tuple[str, str], Bar] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._used: dict[str, str] = {}
+        """By project, the host that its lenses name."""
+        self._refreshing: set[asyncio.Task[None]] = set()
         self._shows_progress = False
         self._refreshes_lenses = self._shows_documents = False
         self._lines: dict[tuple[str, str], str] = {}
@@ -95,6 +99,8 @@ class LspClient(Client):
         self.can_type_secrets = self.knows_sidecar and bool(asks)
 
     def close(self) -> None:
+        for task in self._refreshing:
+            task.cancel()
         for bar in self._bars.values():
             bar.close()
 
@@ -131,6 +137,12 @@ class LspClient(Client):
 
     def health(self, health: api.Health) -> None:
         super().health(health)
+        if health.in_use and self._used.get(health.project, health.host) != health.host:
+            task = asyncio.get_running_loop().create_task(self.refresh_lenses(), name="lenses")
+            self._refreshing.add(task)
+            task.add_done_callback(self._refreshing.discard)
+        if health.in_use:
+            self._used[health.project] = health.host
         key = health.project, health.host
         before, self._states[key] = self._states.get(key, "idle"), health.state
         stopped = before != "question" == health.state and health.files > 0

@@ -90,6 +90,13 @@ def _interpreters(result: api.InterpretersResult) -> str:
     return "\n".join(lines) or "No Python was found there"
 
 
+def _hosts(result: api.HostsResult) -> str:
+    lines = [
+        f"{'* ' if one.in_use else ''}{one.name}: {one.state}, {one.text}" for one in result.hosts
+    ]
+    return "\n".join(lines)
+
+
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
     "sidecar.debug": _Command(
@@ -99,6 +106,12 @@ COMMANDS = {
     "sidecar.sync": _Command("sidecar/sync", _synced),
     "sidecar.pull": _Command("sidecar/pull", _pulled),
     "sidecar.showStatus": _Command("sidecar/status", _status),
+    "sidecar.hosts": _Command("sidecar/hosts", _hosts),
+    "sidecar.selectHost": _Command(
+        "sidecar/selectHost",
+        lambda result: f"Saves and runs go to {result.host}",
+        {"connect": True},
+    ),
     "sidecar.trust": _Command(
         "sidecar/trust",
         lambda result: "Trusted" if result.trusted else "Not trusted",
@@ -164,6 +177,8 @@ def _parameters(name: str, kind: type[api.Message], arguments: tuple[Any, ...]) 
     given = arguments[0] if arguments else {}
     if given is None:
         return {}
+    if isinstance(given, str) and kind is api.SelectHostParams:
+        return {"host": given}
     names = [one for one in ("target", "path") if one in kind.__struct_fields__]
     if isinstance(given, str) and names:
         path = uris.to_fs_path(given) if given.startswith("file:") else given

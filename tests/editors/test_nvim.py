@@ -219,6 +219,36 @@ def test_a_file_is_run_again_with_what_it_was_run_with_last(nearby: Laptop, star
     nvim.noted("a.py is run without arguments")
 
 
+def test_the_host_is_switched_and_the_status_line_follows(
+    nearby: Laptop, start: Start, embedded: Box
+) -> None:
+    nearby.configure(
+        'host = "gpu1"\n'
+        f'[hosts.gpu1]\nssh = "{embedded.alias}"\npath = "~/one"\n'
+        f'[hosts.gpu2]\nssh = "{embedded.alias}"\npath = "~/two"\n'
+    )
+    nearby.write("a.py", "import os\nprint('in', os.path.basename(os.getcwd()))\n")
+    nvim = start("a.py")
+    line = "return require('sidecar').statusline()"
+    nvim.until(lambda: nvim.lua(line) == "gpu1 ✓", "a ready project")
+    nvim.command("Remote hosts")
+    nvim.until(lambda: "* gpu1: ready" in nvim.messages, "the list of hosts")
+    assert nvim.lua("return require('sidecar.commands').complete('', 'Remote hosts use ')") == [
+        "gpu1",
+        "gpu2",
+    ]
+    nvim.command("RemoteRun -H gpu2")
+    nvim.shows("in two")
+    nvim.shows("[status 0]")
+    assert nvim.lua(line) == "gpu1 ✓"
+    nvim.command("Remote hosts use gpu2")
+    nvim.noted("go to gpu2")
+    nvim.until(lambda: nvim.lua(line) == "gpu2 ✓", "the other host")
+    nvim.command("RemoteRun")
+    nvim.shows("in two")
+    nvim.shows("[status 0]")
+
+
 # --- debugging -------------------------------------------------------------------------------
 
 

@@ -310,3 +310,35 @@ async def test_a_configuration_that_is_saved_counts_from_then_on(
     await editor.request("sidecar/sync")
     there = sorted(path.name for path in (embedded.home / "model").glob("*.py"))
     assert there == ["a.py", "send.py"]
+
+
+async def test_a_host_is_chosen_by_any_editor_and_its_lenses_follow(
+    nearby: Laptop, editor: Editor
+) -> None:
+    ssh = "box"
+    nearby.configure(
+        'host = "gpu1"\n'
+        f'[hosts.gpu1]\nssh = "{ssh}"\npath = "~/one"\n'
+        f'[hosts.gpu2]\nssh = "{ssh}"\npath = "~/two"\n'
+    )
+    path = nearby.write("main.py", "if __name__ == '__main__':\n    pass\n")
+    await editor.start(knows_sidecar=False)
+    editor.open(path)
+    document = types.TextDocumentIdentifier(editor.uri(path))
+
+    async def titles() -> list[str]:
+        params = types.CodeLensParams(document)
+        found = await editor.within(editor.client.text_document_code_lens_async(params))
+        return [lens.command.title for lens in found or []]
+
+    await editor.wait(types.WORKSPACE_CODE_LENS_REFRESH)
+    assert await titles() == ["Run on gpu1", "Debug on gpu1"]
+    editor.told[types.WORKSPACE_CODE_LENS_REFRESH].clear()
+    editor.answers = ["gpu2"]
+    await editor.command("sidecar.selectHost")
+    assert editor.asked == ["Where should saves and runs go, from gpu1?"]
+    await editor.wait(types.WINDOW_SHOW_MESSAGE, lambda params: "go to gpu2" in params.message)
+    await editor.wait(types.WORKSPACE_CODE_LENS_REFRESH)
+    assert await titles() == ["Run on gpu2", "Debug on gpu2"]
+    with pytest.raises(JsonRpcException, match="gpu9"):
+        await editor.command("sidecar.selectHost", "gpu9")

@@ -3,13 +3,17 @@
 
 local M = {}
 
---- The words of `[-m MODULE | FILE] [ARGS…]`; the current file where none is named, or `%`.
+--- The words of `[-H HOST] [-m MODULE | FILE] [ARGS…]`; the current file where none is named, or `%`.
 ---@param words string[]
 ---@return string? target
 ---@return string[] args
 ---@return table options
 local function target_of(words)
   local cwd = vim.fn.getcwd()
+  if words[1] == '-H' or words[1] == '--host' then
+    local target, args, options = target_of(vim.list_slice(words, 3))
+    return target, args, vim.tbl_extend('force', options, { host = words[2] })
+  end
   -- No file and no program begins with a dash: these are arguments.
   if words[1] ~= '-m' and vim.startswith(words[1] or '', '-') then words = { '%', unpack(words) } end
   if words[1] == '-m' then
@@ -30,7 +34,7 @@ local function with_target(start, words, opts)
   local target, args, options = target_of(words)
   if target then
     if opts.range and opts.range > 0 and not options.module then
-      options = { first = opts.line1, last = opts.line2 }
+      options = { first = opts.line1, last = opts.line2, host = options.host }
     end
     start(target, args, options)
   else
@@ -93,8 +97,23 @@ local function arguments(words)
   end)
 end
 
+---@param words string[]
+local function hosts(words)
+  local server = require('sidecar.server')
+  if words[1] == 'use' then
+    server.request('sidecar/selectHost', { host = words[2] or '', connect = true }, function(result)
+      vim.notify('Sidecar: saves and runs go to ' .. result.host, vim.log.levels.INFO)
+    end)
+    return
+  end
+  server.request('sidecar/hosts', {}, function(result)
+    require('sidecar.status').hosts(result)
+  end)
+end
+
 ---@type table<string, fun(words: string[], opts: table)>
 local own = {
+  hosts = hosts,
   run = function(words, opts) with_target(require('sidecar.jobs').run, words, opts) end,
   debug = function(words, opts) with_target(require('sidecar.debug').start, words, opts) end,
   args = arguments,
@@ -157,6 +176,10 @@ function M.complete(lead, line, sub)
     return vim.fn.getcompletion(lead, 'file')
   elseif sub == 'diff' or sub == 'undo' or sub == 'why' or (sub == 'resolve' and #words > 0) then
     return vim.fn.getcompletion(lead, 'file')
+  elseif sub == 'hosts' and #words == 0 then
+    choices = { 'use' }
+  elseif sub == 'hosts' or words[#words] == '-H' then
+    choices = require('sidecar.status').host_names(vim.api.nvim_get_current_buf())
   elseif sub == 'resolve' then
     choices = { 'both', 'local', 'remote' }
   elseif sub == 'sync' then

@@ -6,6 +6,7 @@ local M = {}
 ---@field id string
 ---@field client integer id of the client that gets its output
 ---@field project string
+---@field host string
 ---@field buf integer
 ---@field channel integer
 ---@field raw boolean it has a terminal there: bytes are shown as they are
@@ -85,7 +86,7 @@ end
 local function tell(job, method, params)
   local client = vim.lsp.get_client_by_id(job.client)
   if not client or job.over then return end
-  params.job, params.project = job.id, job.project
+  params.job, params.project, params.host = job.id, job.project, job.host
   -- A job may end while a key is on its way: no reason to complain.
   require('sidecar.server').ask(client, method, params, nil, function() end)
 end
@@ -102,6 +103,7 @@ local function open(client, id, host, title, raw)
     id = id,
     client = client.id,
     project = client.config.root_dir,
+    host = host,
     buf = buf,
     raw = raw,
     title = title,
@@ -144,6 +146,7 @@ function M.run(target, args, options)
     first = options.first,
     last = options.last,
     recall = options.recall,
+    host = options.host,
     terminal = true,
     rows = rows,
     columns = columns,
@@ -165,7 +168,9 @@ end
 ---@param id string
 function M.stop(id)
   local here = vim.b.sidecar_job
-  require('sidecar.server').request('sidecar/signal', { job = id ~= '' and id or here or '', signal = 'stop' })
+  local job = jobs[id ~= '' and id or here]
+  local params = { job = id ~= '' and id or here or '', host = job and job.host, signal = 'stop' }
+  require('sidecar.server').request('sidecar/signal', params)
 end
 
 ---@param part sidecar.Output

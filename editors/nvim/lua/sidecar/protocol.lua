@@ -149,6 +149,20 @@
 ---@field queued integer
 ---@field conflicts integer
 ---@field fix string
+---@field inUse boolean
+
+---@class sidecar.HostState
+---@field name string
+---@field inUse boolean
+---@field state string
+---@field text string
+---@field roundTripMs number
+
+---@class sidecar.HostsResult
+---@field hosts sidecar.HostState[]
+
+---@class sidecar.SelectHostResult
+---@field host string
 
 ---@class sidecar.StatusResult
 ---@field version string

@@ -74,13 +74,42 @@ local SIGNS = {
 ---@return string
 function M.line(buf)
   local parts = {}
-  for host, health in vim.spairs(of(buf)) do
+  local hosts = of(buf)
+  for host, health in vim.spairs(hosts) do
+    -- Of a host that is not in use, only what needs somebody.
+    local calm = health.queued == 0 and health.conflicts == 0 and health.state ~= 'question'
+    if health.inUse == false and calm then goto continue end
     local part = ('%s %s'):format(host, SIGNS[health.state] or health.state)
     if health.queued > 0 then part = part .. health.queued end
     if health.conflicts > 0 then part = part .. (' !%d'):format(health.conflicts) end
     table.insert(parts, part)
+    ::continue::
   end
   return table.concat(parts, '  ')
+end
+
+--- The hosts that the server has told of, for completion.
+---@param buf integer
+---@return string[]
+function M.host_names(buf)
+  local known = vim.b[buf].sidecar_hosts or vim.tbl_keys(of(buf))
+  table.sort(known)
+  return known
+end
+
+---@param result sidecar.HostsResult
+function M.hosts(result)
+  local lines, names = {}, {}
+  for _, one in ipairs(result.hosts) do
+    table.insert(names, one.name)
+    local trip = one.roundTripMs > 0 and (' (%.0f ms)'):format(one.roundTripMs) or ''
+    local line = ('%s %s: %s, %s%s\n'):format(one.inUse and '*' or ' ', one.name, one.state, one.text, trip)
+    table.insert(lines, { line, one.inUse and 'Normal' or 'Comment' })
+  end
+  vim.b.sidecar_hosts = names
+  if #lines == 0 then lines = { { 'No host is configured', 'Comment' } } end
+  lines[#lines][1] = vim.trim(lines[#lines][1])
+  vim.api.nvim_echo(lines, true, {})
 end
 
 --- Shows what the server knows of all projects.
