@@ -12,9 +12,11 @@ over connections is what calls for a step (steps/local_news.py, steps/pending.py
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sidecar import api
 from sidecar.config import model
@@ -291,7 +293,7 @@ class SyncEngine:
                 )
                 changed = self._news.differing(meeting.found) | set(there.differing)
                 await at_what_was_left(self._shared, there, changed)
-                await self._loop.bring(changed, prefer)
+                await self._loop.bring(changed, prefer, found=meeting.found)
             except BaseException:
                 self.detach()
                 raise
@@ -397,8 +399,13 @@ class SyncEngine:
             there, tally = now.there, Tally(self._shared, now)
             self._shared.refusals.clear()
             self._news.called_off.clear()
-            async with self._loop.taken(rescan=True) as dirty:
-                await there.sweep()
+            async with _meanwhile(there.sweep()) as swept, self._loop.taken(rescan=True) as dirty:
+                if not (only or prefer or dry_run):
+                    # What changed here goes out while the answer is on its way: what it meets
+                    # there it names anyway.
+                    await self._loop.bring(dirty)
+                    dirty = set()
+                await swept
                 if prefer != "local":
                     self._loop.refuse_an_emptied_side(there)
                 await self._loop.attached().explorer.look(clean=True)
@@ -538,3 +545,16 @@ class SyncEngine:
         """For decisions about both. Raises Disconnected where there is no connection."""
         now, here = self._loop.attached(), self.this_side()
         return Reach(here, now.there, now.pusher, now.puller, self._person, self.sync)
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[asyncio.Task[object]]:
+    """Has it go on beside the block, and ends it with that."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # told by whoever waited for it, or of no interest any more

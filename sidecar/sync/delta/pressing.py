@@ -11,7 +11,7 @@ other work as well, is slower. Pure but for what it is told.
 
 from __future__ import annotations
 
-LEVELS = (0, 1, 3, 6)
+LEVELS = (0, 1, 3, 5)
 """Of zlib; 0: not at all."""
 
 NEAR, FAR = 0.005, 0.05

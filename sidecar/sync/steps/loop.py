@@ -18,6 +18,7 @@ from sidecar.sync.steps.attachment import Attachment
 from sidecar.sync.steps.local_news import LocalNews
 from sidecar.sync.steps.pending import Pending
 from sidecar.sync.steps.step import Project, Step, disconnected
+from sidecar.sync.trees.scan import Scan
 from sidecar.sync.trees.there import There
 
 log = logging.getLogger(__name__)
@@ -98,11 +99,18 @@ class Loop:
         """What may differ, for a step."""
         return self._pending.taken(self._news.scanned, rescan=rescan)
 
-    async def bring(self, dirty: set[str], prefer: Prefer = "", *, patient: bool = False) -> None:
+    async def bring(
+        self,
+        dirty: set[str],
+        prefer: Prefer = "",
+        *,
+        patient: bool = False,
+        found: Scan | None = None,
+    ) -> None:
         """One step over these paths; see Step.bring. The lock is held."""
         now = self.attached()
         step = Step(self._project, now.there, now.pusher, prefer, now.puller)
-        await step.bring(dirty, patient=patient)
+        await step.bring(dirty, patient=patient, found=found)
 
     async def settle(self, *, pulled: bool = False) -> None:
         """Waits until all that is known of now was sent and answered, and sent again where the

@@ -276,12 +276,12 @@ class Meeting:
             )
         self._refuse_over_a_gone_connection()
         marker = self.opened.marker or secrets.token_hex(16)
-        await self._there.claim(marker, self._owner)
-        self._refuse_over_a_gone_connection()
+        # In one flight. Should the claim fail, the next attach is a first contact again.
         self._base.reset(marker, self._folder)
         self.first = True
         self._base.agree_many(comparison.equal.items())
-        await self._there.manage()
+        await asyncio.gather(self._there.claim(marker, self._owner), self._there.manage())
+        self._refuse_over_a_gone_connection()
         self._there.differing.update(comparison.different)
         return prefer
 

@@ -41,6 +41,7 @@ from sidecar.sync.rules.pulls import Pulls
 from sidecar.sync.trees import bond
 from sidecar.sync.trees.base import Agreed, Base
 from sidecar.sync.trees.here import Here, Unreadable
+from sidecar.sync.trees.scan import Scan
 from sidecar.sync.trees.there import Found, There
 from sidecar.sync.watching.saves import QUIET, Saves
 
@@ -56,6 +57,10 @@ FEW = 64
 SLICE, SLICE_BYTES = 128, 512 << 10
 """Of more, so many are read, planned and sent in one go, or so many bytes: a batch that compresses
 nearly as well as all of it would, and after which a save has waited for some milliseconds."""
+
+FIRST_BYTES = 64 << 10
+"""Of the first slice, and twice as many of each one after it: a line that was idle takes 15 KB at
+first, twice that a round trip later, and should have them soon."""
 
 MOST_BATCHES = 3
 """On their way to the line: one is sent while the next is compressed."""
@@ -151,26 +156,33 @@ class Step:
         self._asked = False
         """Whether all that goes up may was asked for the step as a whole."""
 
-    async def bring(self, dirty: set[str], *, patient: bool = False) -> None:
+    async def bring(
+        self, dirty: set[str], *, patient: bool = False, found: Scan | None = None
+    ) -> None:
         """Returns when all that was decided about these paths is handed over to be sent.
 
         Args:
             patient: leave files alone for now that somebody seems to be writing.
+            found: a fresh scan, of which all that differs is among the paths: nothing has to be
+                looked for beside them, which of 2,400 files takes 80 ms.
         Raises:
             Disconnected: the connection is gone; take the step again over the next one.
         """
         self._refuse_another_root()
-        wide = self._widened(dirty)
+        scanned = {path for path in dirty if found and path in found.entries}
+        wide = self._widened(dirty - scanned) | scanned
         self._project.left = len(wide)
         try:
             if len(wide) <= FEW or self._pusher is None:
                 await self._bring(await self._read(wide), dirty, patient=patient)
             else:
-                await self._bring_many(wide, dirty, patient=patient)
+                await self._bring_many(wide, dirty, patient=patient, found=found)
         finally:
             self._project.left = 0
 
-    async def _bring_many(self, wide: set[str], dirty: set[str], *, patient: bool) -> None:
+    async def _bring_many(
+        self, wide: set[str], dirty: set[str], *, patient: bool, found: Scan | None
+    ) -> None:
         """The same in slices, so that a tree of any size is never held in memory, and what was
         read is sent while the rest is read. Saves of a person go between them.
 
@@ -179,16 +191,18 @@ class Step:
         new and ends with what goes.
         """
         last: set[str] = set()
-        held = await self._held_of_all(wide)
+        held = await self._held_of_all(wide, found)
         left = deque(sorted(wide - held))  # which puts folders before what is in them
-        reading = self._begin_reading(left)
+        enough = FIRST_BYTES
+        reading = self._begin_reading(left, enough)
         try:
             while reading is not None:
                 read = await self._meanwhile(reading)
                 for _ in read:
                     left.popleft()
                 self._project.left = len(left) + len(last)
-                reading = self._begin_reading(left)
+                enough = min(2 * enough, SLICE_BYTES)
+                reading = self._begin_reading(left, enough)
                 here = self._usable(read)
                 for path in list(here):
                     above = tree.ancestors(path)
@@ -208,15 +222,13 @@ class Step:
         while self._batches:
             await self._meanwhile(self._batches.popleft())
 
-    def _begin_reading(self, left: Sequence[str]) -> asyncio.Task[list[Read]] | None:
+    def _begin_reading(self, left: Sequence[str], enough: int) -> asyncio.Task[list[Read]] | None:
         if not left:
             return None
         some = [left[at] for at in range(min(len(left), SLICE))]
         known = self._base.entries
         return asyncio.create_task(
-            asyncio.to_thread(
-                self._here.read_some, some, lambda path: path not in known, SLICE_BYTES
-            ),
+            asyncio.to_thread(self._here.read_some, some, lambda path: path not in known, enough),
             name="read a slice",
         )
 
@@ -246,10 +258,11 @@ class Step:
         agreed = self._base.entries.get(path)
         return agreed is not None and agreed.node.kind != read.node.kind
 
-    async def _held_of_all(self, wide: set[str]) -> set[str]:
+    async def _held_of_all(self, wide: set[str], found: Scan | None) -> set[str]:
         """Whether so much may go up is asked for all of it, before the first of it goes."""
         rules = self._here.rules
-        sizes = await asyncio.to_thread(self._here.sizes, wide)
+        sizes = found.sizes(wide) if found else {}
+        sizes |= await asyncio.to_thread(self._here.sizes, wide - sizes.keys())
         moves = {path: self._moved(path, size) for path, size in sizes.items()}
         held = self._that_must_wait(wide, moves)
         held = {path for path in held if not rules.decide(path, False).ignored}

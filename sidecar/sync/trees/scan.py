@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.core.identity import OTHER, bytes_of
+from sidecar.core.identity import FILE, OTHER, bytes_of
 from sidecar.sync.rules.ignore import Decision, Rules
 from sidecar.sync.trees.agreed import AgreedTree, is_folder
 from sidecar.sync.trees.packed_tree import IdentityTree
@@ -44,6 +44,11 @@ class Scan(NamedTuple):
     entries: IdentityTree
     problems: list[Problem]
     skipped: dict[Decision, int]
+
+    def sizes(self, paths: Iterable[str]) -> dict[str, int]:
+        """The bytes of those of the paths that are files in it."""
+        found = ((path, self.entries.get(path)) for path in paths)
+        return {path: one.size for path, one in found if one is not None and one.kind == FILE}
 
     def hidden(self, path: str) -> bool:
         """Whether nothing is known of a path, since a folder above it could not be read."""

@@ -77,7 +77,10 @@ class There:
         return opened
 
     async def claim(self, marker: str, owner: str) -> None:
-        await self.agent.request(lambda id: messages.Claim(id, self.number, marker, owner))
+        """On SAVES, so that `manage` may follow without waiting for the answer."""
+        await self.agent.request(
+            lambda id: messages.Claim(id, self.number, marker, owner), frames.SAVES
+        )
 
     async def lookup(self, paths: Iterable[str]) -> dict[str, Identity]:
         """What is there, for those of the paths at which there is anything."""
