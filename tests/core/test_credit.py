@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core import frames
-from sidecar.core.credit import FLOOR, START, UNNOTICED, Credit, CreditError
+from sidecar.core.credit import FLOOR, START, TURNS, Credit, CreditError
 from sidecar.core.frames import BULK, CHUNK, CONTROL, SAVES, STREAMS
 from sidecar.core.lanes import ACK_EVERY, BATCH, Lanes, Processed
 
@@ -77,8 +77,8 @@ def test_the_line_is_full_and_its_queue_short(link: tuple[float, float]) -> None
     line.worst_queue = 0.0
     line.run(began + 30)
     assert line.processed - processed >= 0.95 * rate * (line.now - began)
-    # A save waits half an idle round trip at most, or what nobody notices, or some chunks.
-    assert line.worst_queue <= max(0.5 * trip, 2 * UNNOTICED, 3.5 * CHUNK / rate)
+    # A save waits a third of an idle round trip at most, and what the ends' turns take.
+    assert line.worst_queue <= 0.3 * trip + 2 * TURNS + 3.5 * CHUNK / rate
 
 
 def test_it_is_up_to_speed_within_ten_round_trips() -> None:

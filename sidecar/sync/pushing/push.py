@@ -286,7 +286,7 @@ class Pusher:
                 part = messages.BatchPart(first.seq, self._number, last, piece)
                 await self._send(first, part, frames.BULK)
             now = time.monotonic()
-            self._pressing.sent(now - began, now - self._batch_sent)
+            self._pressing.sent(now - began, now - self._batch_sent, self._agent.rate)
             self._batch_sent = now
 
     def _collect(self, change: Change, one: batch.Change) -> None:
