@@ -324,7 +324,7 @@ export interface InterpretersResult {
  * `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
  * where they were asked for. `tree`: the content digest of the managed files that it ran on.
  * `asIs`: it ran on what was there, which was not as it was here; `differing`: which files, where
- * that is known.
+ * that is known. `frozen`: it runs from a copy of the code of its own.
  */
 export interface Job {
   id: string;
@@ -351,6 +351,7 @@ export interface Job {
   gpus: number[];
   asIs: boolean;
   differing: string[];
+  frozen: boolean;
 }
 
 /**
@@ -472,7 +473,8 @@ export interface ResolveResult {
  * can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
  * shows them where it has the file open, else as they are saved. `recall`: without `args`, those
  * that the target was last run with so; `args` are remembered, and ["--"] forgets them.
- * `asShell`: a person's shell, which may run on a login node, too.
+ * `asShell`: a person's shell, which may run on a login node, too. `frozen`: run from a copy of
+ * the code, which later saves do not change; null as `hosts.X.freeze` says.
  */
 export interface RunParams {
   project?: string;
@@ -492,6 +494,7 @@ export interface RunParams {
   last?: number;
   recall?: boolean;
   asShell?: boolean;
+  frozen?: boolean | null;
 }
 
 /**

@@ -270,7 +270,8 @@ class RunParams(Place, frozen=True, kw_only=True):
     can say so. `first` and `last`: only these lines of the file, from 1, as a cell; as the client
     shows them where it has the file open, else as they are saved. `recall`: without `args`, those
     that the target was last run with so; `args` are remembered, and ["--"] forgets them.
-    `as_shell`: a person's shell, which may run on a login node, too."""
+    `as_shell`: a person's shell, which may run on a login node, too. `frozen`: run from a copy of
+    the code, which later saves do not change; null as `hosts.X.freeze` says."""
 
     target: str
     args: list[str] = []
@@ -287,6 +288,7 @@ class RunParams(Place, frozen=True, kw_only=True):
     last: int = 0
     recall: bool = False
     as_shell: bool = False
+    frozen: bool | None = None
 
 
 class RunResult(Message, frozen=True, kw_only=True):
@@ -419,7 +421,7 @@ class Job(Message, frozen=True, kw_only=True):
     `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
     where they were asked for. `tree`: the content digest of the managed files that it ran on.
     `as_is`: it ran on what was there, which was not as it was here; `differing`: which files, where
-    that is known."""
+    that is known. `frozen`: it runs from a copy of the code of its own."""
 
     id: str
     host: str
@@ -445,6 +447,7 @@ class Job(Message, frozen=True, kw_only=True):
     gpus: list[int] = []
     as_is: bool = False
     differing: list[str] = []
+    frozen: bool = False
 
 
 class JobsParams(Place, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from sidecar.agent import (
     attachment,
     control,
     detach,
+    frozen,
+    frozen_path,
     joblog,
     login,
     machine,
@@ -157,7 +159,10 @@ class Jobs:
                 if why:
                     self._send(m.RunRefused(run.id, run.job, why, identity.pack(entries)))
                     return
-                answer = waiting.run(self._spec(run, folder))
+                spec = self._spec(run, folder)
+                if run.frozen:
+                    spec = self._from_frozen(run, spec)
+                answer = waiting.run(spec)
             finally:
                 waiting.dismiss()
                 self._spare.prepare()
@@ -166,12 +171,35 @@ class Jobs:
             self._send(m.Started(run.id, run.job, answer["pid"]))
             if run.tail:
                 self._tail(run.job, 0)
+            if run.frozen:
+                frozen.prune(self._files.place(run.root)[0], self._here)
         except LinkClosed:
             return  # the job runs all the same, and is found by whoever comes next
+        except frozen.Later:
+            self._send(m.RunRefused(run.id, run.job, "files were saved meanwhile", b""))
+        except frozen.Differs as found:
+            why = "files changed while their code was frozen"
+            self._send(m.RunRefused(run.id, run.job, why, identity.pack(found.entries)))
         except Failure as error:
             self._fail(run.id, error)
         except (detach.DetachError, OSError) as error:
             self._fail(run.id, Failure("start-failed", "The job cannot be started", str(error)))
+
+    def _from_frozen(self, run: m.Run, spec: Spec) -> Spec:
+        """The same job, from a copy of the code.
+
+        Raises:
+            frozen.Later, frozen.Differs: the copy would not be what the run was to have.
+            Failure: there is none, and none can be made.
+        """
+        root, managed = self._files.place(run.root)
+        if run.kept:
+            copy = frozen.find(root, run.frozen)
+        else:
+            order = self._files.changes(run.root)[1].order
+            copy = frozen.make(root, managed, order, run.after, run.frozen, run.force)
+        frozen.needed_by(copy, spec.folder)
+        return spec._replace(env=frozen_path.lead(spec.env, root.name, copy.path, run.ahead))
 
     def _spec(self, run: m.Run, folder: str) -> Spec:
         """What the supervisor is told.

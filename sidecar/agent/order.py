@@ -50,6 +50,10 @@ class Order:
         """Every change up to this number was answered."""
         return self._all_upto
 
+    def is_past(self, seq: int) -> bool:
+        """Whether a change behind this one was answered."""
+        return max(self._beyond, default=self._all_upto) > seq
+
     def acceptable(self, seq: int) -> bool:
         """Whether a change may have this number."""
         return 0 < seq <= self._all_upto + MOST_AHEAD

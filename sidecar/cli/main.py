@@ -144,6 +144,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--lines", default="", metavar="FIRST-LAST", help="only these of the file, as a cell"
     )
+    run.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="from a copy of the code, which later saves do not change (`freeze` of the host)",
+    )
     add("shell", "run:shell", "a terminal there, in this folder", place)
     add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
     logs = add("logs", "run:logs", "a job's output so far", place, job)

@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
             env=variables(options.env),
             as_is=options.as_is,
             detach=options.detach,
+            frozen=options.frozen,
             first=first,
             last=last,
             **_terminal(wants_one),

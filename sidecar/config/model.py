@@ -50,6 +50,8 @@ class Host(Settings, frozen=True, kw_only=True):
     log_max: Annotated[int, values.SIZE] = 1 << 30
     """Of a job's log beyond this size the middle is dropped, unless somebody has yet to see it:
     then the job waits."""
+    freeze: bool = False
+    """Each run gets a copy of the code as it is at its start, which later saves do not change."""
     on_quit: Literal["keep", "stop"] = "keep"
     """What becomes of running jobs when nobody here needs the host any more."""
 

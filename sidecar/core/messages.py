@@ -559,7 +559,9 @@ class Run(NamedTuple):
     `record` is kept with the job as it is. `tail`: send the output as after a Tail from 0, so that
     the first line need not wait for another round trip. A job that is there already is not
     started twice: the answer then is its Started. `log_max`: bytes of its log, 0 for the agent's
-    own bound. `launch`: what the command is put behind.
+    own bound. `launch`: what the command is put behind. `frozen`: its code is in the copy of that
+    name (agent/frozen.py), which `argv` leads to, made now unless it is to be one that is `kept`;
+    `ahead`: a folder of it that Python searches first.
     """
 
     id: int
@@ -577,6 +579,9 @@ class Run(NamedTuple):
     tail: bool = False
     log_max: int = 0
     launch: List[str] = []
+    frozen: str = ""
+    kept: bool = False
+    ahead: str = ""
 
 
 class Started(NamedTuple):

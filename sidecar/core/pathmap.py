@@ -9,6 +9,8 @@ import posixpath
 import re
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from sidecar.core import copies
+
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 """How an absolute path begins on Windows. Only the local side can be one."""
 
@@ -55,8 +57,9 @@ class PathMap:
         return _translate(path, self._local, self._remote[0])
 
     def to_local(self, path: str) -> Optional[str]:
-        """The local name of a remote path, None where it is not in the root."""
-        return _translate(path, self._remote, self._local[0])
+        """The local name of a remote path, None where it is not in the root. A file of frozen code
+        (agent/frozen.py) is the project's of that name."""
+        return _translate(path, self._remote, self._local[0], copies.INSIDE)
 
     def spelled_like(self, path: str) -> "PathMap":
         """This map, answering with the local spelling that `path` uses: an editor that opened
@@ -111,12 +114,19 @@ def _match(path: str, roots: Sequence[_Root]) -> Optional[Tuple[_Root, Tuple[str
     return None if best is None else (best, parts[len(best.key) :])
 
 
-def _translate(path: str, roots: Sequence[_Root], other: _Root) -> Optional[str]:
+def _translate(
+    path: str, roots: Sequence[_Root], other: _Root, repeated: Tuple[str, ...] = ()
+) -> Optional[str]:
+    """`repeated`: a folder below whose folders the root's own paths are repeated."""
     found = _match(path, roots)
     if found is None:
         return None
+    parts = found[1]
+    below_copies = repeated and parts[: len(repeated)] == repeated
+    if below_copies and len(parts) > len(repeated) + 1:
+        parts = parts[len(repeated) + 1 :]
     separator = "\\" if other.windows else "/"
-    below = separator.join(found[1])
+    below = separator.join(parts)
     if not below:
         return other.path
     return other.path.rstrip(separator) + separator + below

@@ -15,7 +15,7 @@ import msgspec
 from sidecar import api
 from sidecar.core import messages
 from sidecar.errors import Disconnected, UsageError
-from sidecar.hub import advice, launching, target
+from sidecar.hub import advice, frozen, launching, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
@@ -87,11 +87,15 @@ class Runs:
         paths = session.path_map()
         lines = await _lines(client, params, looked)
         command = target.command(params, paths, python.path, looked, lines)
-        env = {**session.host.environment(client.environ), **params.env, **command.env}
         launch = session.host.launch or ""
         known = await commit
         barrier = await session.barrier(as_is=consent.as_is, job=name)
         sending = session.engine.queued
+        copy, ahead = "", ""
+        if session.host.freeze if params.frozen is None else params.frozen:
+            copy = name if consent.as_is else barrier.tree
+            command, ahead = frozen.command(params, paths, python, looked, lines, copy)
+        env = {**session.host.environment(client.environ), **params.env, **command.env}
         job = await session.jobs.run(
             agent,
             session.number,
@@ -111,11 +115,14 @@ class Runs:
                 "as_is": "yes" if consent.as_is else "",
                 "differing": "\n".join(consent.differing[:MOST_RECORDED]),
                 "launch": launch,
+                "frozen": copy,
             },
             launch=launching.behind(launch, terminal=params.terminal),
             job=name,
             detach=params.detach,
             log_max=session.host.log_max,
+            frozen=copy,
+            ahead=ahead,
         )
         if not params.detach:
             explain = partial(advice.explained, session, params.cwd)

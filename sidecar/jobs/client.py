@@ -82,6 +82,9 @@ class JobsClient:
         detach: bool = False,
         launch: Sequence[str] = (),
         log_max: int = 0,
+        frozen: str = "",
+        kept: bool = False,
+        ahead: str = "",
     ) -> Job:
         """Starts a job behind the saves that were sent before.
 
@@ -96,6 +99,7 @@ class JobsClient:
             detach: nobody looks at its output.
             launch: what the command is put behind.
             log_max: bytes that its log may have; 0 for the usual bound.
+            frozen, kept, ahead: the copy of the code that it runs from, as in messages.Run.
         Returns:
             The job. Unless `detach`, its output is kept until its `view` is called, once, with
             offset 0; call it soon.
@@ -127,6 +131,9 @@ class JobsClient:
                     not detach,
                     log_max,
                     list(launch),
+                    frozen,
+                    kept,
+                    ahead,
                 ),
                 frames.SAVES,
             )
