@@ -9,7 +9,7 @@ LinkClosed, from `send`.
 import threading
 from collections import deque
 from functools import partial
-from typing import Callable, Deque, Dict, List, NamedTuple, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from sidecar.agent import failure, ledger
 from sidecar.agent.changes import Changes
@@ -72,12 +72,14 @@ class Files:
         self._lock = threading.Lock()
         self._roots: Dict[int, _Opened] = {}
         self._aside = Worker("files: large copies")
-        self._sweeps = Worker("files: sweeps")
+        self.sweeps = Worker("files: sweeps")
         self._reads = Worker("files: reads")
         self._small_reads = Worker("files: small reads")
         self._cancelled: Deque[int] = deque(maxlen=MOST_CANCELLED)
         self.before_sweep: Callable[[int], None] = lambda root: None
         """Told of each root that is about to be swept."""
+        self.swept_ahead: Callable[[Root, Managed], Optional[List[Entry]]] = lambda *_: None
+        """What a sweep found that a run need not repeat (agent/ahead.py)."""
         self._settling = Settling()
         self._ledgers = Settling(ledger.QUIET, ledger.PATIENCE, "ledgers")
 
@@ -178,7 +180,7 @@ class Files:
         self._aside.close()
         self._reads.close()
         self._small_reads.close()
-        decisions = self._sweeps.close()
+        decisions = self.sweeps.close()
         self._settling.close()
         self._ledgers.close()
         for opened in closing:
@@ -303,7 +305,7 @@ class Files:
         """The changes are answered (or never will be): the rest is decided on its own thread."""
         if force and self._is_open(opened):
             then("", [])
-        elif not self._sweeps.submit(partial(self._decide, opened, after, digest, then)):
+        elif not self.sweeps.submit(partial(self._decide, opened, after, digest, then)):
             then("the connection to the sidecar is over", [])
 
     def _decide(self, opened: _Opened, after: int, digest: str, then: Then) -> None:
@@ -315,7 +317,9 @@ class Files:
             then(refused, [])
             return
         try:
-            differing = opened.managed.sweep(opened.root)
+            differing = self.swept_ahead(opened.root, opened.managed)
+            if differing is None:
+                differing = opened.managed.sweep(opened.root)
             opened.root.check_whole()
         except (OSError, Refusal, Failure) as error:
             then("%s cannot be looked at: %s" % (opened.root.name, error), [])

@@ -118,6 +118,13 @@ def _interpreters(agent: "Agent") -> Any:
     )
 
 
+def _ahead(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.ahead")
+    from sidecar.agent.ahead import Ahead
+
+    return Ahead(agent.handler("files"))
+
+
 def _streams(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.streams")
     from sidecar.agent.streams import Streams
@@ -157,6 +164,7 @@ ROUTES = (
         "jobs", (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
     ),
     Route("environments", (m.Environment,), _environments),
+    Route("ahead", (m.LookAhead,), _ahead),
     Route("interpreters", (m.Python, m.Survey), _interpreters),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
     Route("notices", (m.Watch,), _notices),

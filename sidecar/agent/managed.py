@@ -60,6 +60,9 @@ class Managed:
         self._folders: Dict[str, Folder] = {}
         self._count = 0
         self._total = 0
+        self.adopted = 0
+        """How often paths were taken in by what the laptop said of them, not by a change made
+        here: a sweep that began before has not seen them."""
         self._answers: Deque[int] = deque(maxlen=REMEMBERED)
         self._unsaved: Optional[Set[str]] = set()  # None: all of it
 
@@ -100,6 +103,7 @@ class Managed:
         """Begins a new set."""
         with self.lock:
             self._folders, self._count, self._total = {}, 0, 0
+            self.adopted += 1
             self._answers.clear()
             self._unsaved = None
             self._changed()
@@ -112,6 +116,7 @@ class Managed:
             Failure: too many.
         """
         with self.lock:
+            self.adopted += 1
             for path, identity in entries:
                 paths.check(path)
                 if self._count >= MOST_PATHS:
@@ -195,6 +200,7 @@ class Managed:
             if self._count + len(folder.names) > MOST_PATHS:
                 return False
             self.forget_folders([path])
+            self.adopted += 1
             self._folders[path] = folder
             self._count += len(folder.names)
             self._total = (self._total + folder.total) % identities.SUM
@@ -233,15 +239,18 @@ class Managed:
                     suspects.extend(prefix + name for name, _ in names)
                 else:
                     suspects.extend(prefix + name for name in _differing(descriptor, names))
-        return sorted(self._look_again(root, suspects), key=lambda entry: entry[0])
+        return self.look_again(root, suspects)
 
-    def _look_again(self, root: Root, suspects: Iterable[str]) -> Iterator[Entry]:
+    def look_again(self, root: Root, suspects: Iterable[str]) -> List[Entry]:
+        """Which of these paths differ from the set now; sorted."""
+        differing: List[Entry] = []
         for path in suspects:
             with self.lock:  # now no change is between its rename and its entry in the set
                 wanted = self.get(path)
                 found = look_up(root, path)
             if wanted is not None and found != wanted:
-                yield path, found
+                differing.append((path, found))
+        return sorted(differing, key=lambda entry: entry[0])
 
 
 def look_up(root: Root, path: str) -> Optional[Identity]:

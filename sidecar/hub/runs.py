@@ -88,8 +88,11 @@ class Runs:
         lines = await _lines(client, params, looked)
         command = target.command(params, paths, python.path, looked, lines)
         launch = session.host.launch or ""
-        known = await commit
-        barrier = await session.barrier(as_is=consent.as_is, job=name)
+        barrier = await session.barrier(as_is=consent.as_is, job=name, beside=commit)
+        if not commit.done():  # git is slow here: the barrier comes behind it
+            await commit
+            barrier = await session.barrier(as_is=consent.as_is, job=name)
+        known = commit.result()
         sending = session.engine.queued
         copy, ahead = "", ""
         if session.host.freeze if params.frozen is None else params.frozen:

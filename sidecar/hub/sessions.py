@@ -17,7 +17,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -215,11 +215,13 @@ class Session:
             self.link_changed()
             return agent
 
-    async def barrier(self, *, as_is: bool, job: str = "") -> Barrier:
+    async def barrier(
+        self, *, as_is: bool, job: str = "", beside: asyncio.Future[Any] | None = None
+    ) -> Barrier:
         """What a run must find there; when `ready`. As SyncEngine.barrier."""
         if self.guest is not None:
-            return await self.guest.barrier(as_is=as_is, job=job)
-        return await self.engine.barrier(as_is=as_is, job=job)
+            return await self.guest.barrier(as_is=as_is, job=job, beside=beside)
+        return await self.engine.barrier(as_is=as_is, job=job, beside=beside)
 
     def changed_since(self, jobs: Iterable[str]) -> dict[str, list[str]]:
         """As SyncEngine.changed_since, whether or not there is a connection."""

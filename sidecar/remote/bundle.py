@@ -81,6 +81,7 @@ OTHERS = (
     "agent.control",
     "agent.attachment",
     "agent.tail",
+    "agent.ahead",
     "agent.capture",
     "agent.stdin",
     "agent.doorway",

@@ -8,6 +8,7 @@ are the file server's, equal on all of them.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from sidecar.errors import RunError, SyncError
 from sidecar.remote.connection import AgentConnection
@@ -52,7 +53,9 @@ class Guest:
             )
         return opened.path
 
-    async def barrier(self, *, as_is: bool, job: str = "") -> Barrier:
+    async def barrier(
+        self, *, as_is: bool, job: str = "", beside: asyncio.Future[Any] | None = None
+    ) -> Barrier:
         """As SyncEngine.barrier, for a run on this machine. The answers are waited for, since they
         go to the other one.
 
@@ -60,7 +63,7 @@ class Guest:
             RunError: the files are not the same here, or a change cannot be sent.
             Disconnected: one of the connections is gone.
         """
-        barrier = await self.engine.barrier(as_is=as_is, job=job)
+        barrier = await self.engine.barrier(as_is=as_is, job=job, beside=beside)
         for _ in range(PATIENCE):
             if barrier.digest:
                 break

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.agent import main
+from sidecar.agent.ahead import Ahead
 from sidecar.agent.files import Files
 from sidecar.agent.install import Installer
 from sidecar.agent.interpreters import Interpreters
@@ -353,6 +354,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
     routed = {route.name: set(route.types) for route in main.ROUTES}
     assert routed == {
         "files": set(Files.TYPES),
+        "ahead": set(Ahead.TYPES),
         "jobs": set(Jobs.TYPES),
         "interpreters": set(Interpreters.TYPES),
         "streams": set(Streams.TYPES),

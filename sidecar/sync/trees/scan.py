@@ -11,6 +11,7 @@ the event loop (`Scanner.run`), or leave it to a thread, which others interrupt 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ from sidecar.sync.trees.agreed import AgreedTree, is_folder
 from sidecar.sync.trees.packed_tree import IdentityTree
 
 _NOTHING: dict[str, bytes] = {}
-_OTHER = ord(OTHER)
+_FILE, _OTHER = ord(FILE), ord(OTHER)
 
 SLICE = 256
 """Entries that are looked at between two pauses of `Scanner.run`: about 2 ms."""
@@ -118,12 +119,18 @@ class Scanner:
         decide, known = self._rules.folder(path).decide, self._known.get(path, _NOTHING)
         prefix = f"{path}/" if path else ""
         try:
-            with os.scandir(f"{self._root}/{path}") as entries:
+            with _listed(f"{self._root}/{path}") as entries:
                 for entry in entries:
                     name = entry.name
                     try:
-                        is_directory = entry.is_dir(follow_symlinks=False)
                         was = known.get(name)
+                        if was is not None:
+                            # The usual case, and the shortest way: it is what it was.
+                            packed = bytes_of(entry.stat(follow_symlinks=False))
+                            if packed[0] == _FILE and not is_folder(was):
+                                found[name] = packed
+                                continue
+                        is_directory = entry.is_dir(follow_symlinks=False)
                         decided = was is not None and is_folder(was) == is_directory
                         if not decided and self._ignored(decide(name, is_directory)):
                             continue
@@ -171,6 +178,22 @@ class Scanner:
 
     def _problem(self, path: str, error: OSError, *, hides: bool) -> None:
         self.result.problems.append(Problem(path, error.strerror or str(error), hides))
+
+
+@contextlib.contextmanager
+def _listed(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """A folder's entries. By descriptor, where the system can: `lstat` then does not walk the
+    whole path again for each of them, which takes a sixth of it."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as entries:
+            yield entries
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)
 
 
 def _kind(mode: int) -> str:

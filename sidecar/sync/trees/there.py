@@ -71,6 +71,11 @@ class There:
 
     # --- asking
 
+    async def look_ahead(self) -> None:
+        """A run is about to be asked for: its sweep there goes on beside the scan here. On the
+        run's own lane, so that it is never taken for one that was made for the next run."""
+        await self.agent.send(messages.LookAhead(self.number), frames.SAVES)
+
     async def open(self, path: str) -> messages.Opened:
         opened = await self.agent.request(lambda id: messages.Open(id, self.number, path))
         assert isinstance(opened, messages.Opened)
