@@ -106,8 +106,8 @@ FIRST_FLIGHT = 14_000
 """Bytes that part one may have: ten TCP segments, less what SSH puts around."""
 
 SECOND_FLIGHT = 28_400
-"""Bytes that part two may have: twenty TCP segments are 28,960, of which SSH takes some 100 for each
-of its packets."""
+"""Bytes that part two may have: twenty TCP segments are 28,960, of which SSH takes some 100 for
+each of its packets."""
 
 COMMAND_LIMIT = 8 * 1024
 

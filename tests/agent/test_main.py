@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.agent import main
 from sidecar.agent.ahead import Ahead
+from sidecar.agent.environments import Environments
 from sidecar.agent.files import Files
 from sidecar.agent.install import Installer
 from sidecar.agent.interpreters import Interpreters
@@ -355,6 +356,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
     assert routed == {
         "files": set(Files.TYPES),
         "ahead": set(Ahead.TYPES),
+        "environments": set(Environments.TYPES),
         "jobs": set(Jobs.TYPES),
         "interpreters": set(Interpreters.TYPES),
         "streams": set(Streams.TYPES),
