@@ -22,6 +22,7 @@ from sidecar.agent.failure import Failure, Refusal
 from sidecar.agent.files import Files
 from sidecar.agent.folder import encode
 from sidecar.agent.landing import Landing
+from sidecar.agent.order import Order
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Descriptor, Root, lstat, open_file, walk
 from sidecar.agent.staging import Staged
@@ -115,7 +116,7 @@ class Batches:
             return
         some: List[Change] = []
         for change in changes:
-            if is_plain(change) and answers.order.is_next(change.seq):
+            if is_plain(change) and _is_next(answers.order, change.seq):
                 some.append(change)
                 if len(some) < GROUP:
                     continue
@@ -348,3 +349,8 @@ def _make_directory(folder: int, name: bytes) -> Identity:
     if there is None or not stat.S_ISDIR(there.st_mode):
         raise Refusal("differs", "something else is there")
     return identities.from_stat(there)
+
+
+def _is_next(order: Order, seq: int) -> bool:
+    """Whether a change with this number may be made and answered now."""
+    return order.acceptable(seq) and not order.is_answered(seq)

@@ -58,10 +58,6 @@ class Order:
         """Whether a change may have this number."""
         return 0 < seq <= self._all_upto + MOST_AHEAD
 
-    def is_next(self, seq: int) -> bool:
-        """Whether a change with this number may be made and answered now."""
-        return self.acceptable(seq) and not self.is_answered(seq)
-
     def is_answered(self, seq: int) -> bool:
         with self._lock:
             return self._is_answered(seq)
