@@ -319,12 +319,14 @@ export interface InterpretersResult {
 /**
  * `state`: "running", "exited", "lost" (the machine was restarted, or its supervisor killed),
  * "unknown" (a newer sidecar keeps it; `why` says so). `machine`: its name by itself, where `host`
- * is the configuration's. `peakMemory`: bytes, of the largest process; `dropped`: bytes of
- * output that its log does not have any more; `left`: pids of what lives on behind its end.
- * `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
- * where they were asked for. `tree`: the content digest of the managed files that it ran on.
- * `asIs`: it ran on what was there, which was not as it was here; `differing`: which files, where
- * that is known. `frozen`: it runs from a copy of the code of its own.
+ * is the configuration's; `elsewhere`: it runs there, and the host's name leads to another one
+ * now, from which it can be looked at and not be signalled. `peakMemory`: bytes, of the largest
+ * process; `dropped`: bytes of output that its log does not have any more; `left`: pids of what
+ * lives on behind its end. `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of
+ * those that it has in use, where they were asked for. `tree`: the content digest of the
+ * managed files that it ran on. `asIs`: it ran on what was there, which was not as it was here;
+ * `differing`: which files, where that is known. `frozen`: it runs
+ * from a copy of the code of its own.
  */
 export interface Job {
   id: string;
@@ -341,6 +343,7 @@ export interface Job {
   interpreter: string;
   terminal: boolean;
   machine: string;
+  elsewhere: boolean;
   ended: string;
   why: string;
   peakMemory: number;
@@ -398,6 +401,14 @@ export interface PathNote {
   text: string;
   here: Version | null;
   there: Version | null;
+}
+
+/**
+ * Base of requests that concern one project on one host.
+ */
+export interface Place {
+  project?: string;
+  host?: string;
 }
 
 /**
@@ -499,7 +510,8 @@ export interface RunParams {
 
 /**
  * The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
- * `headline`: one line that says where and with what it runs. `args`: that it runs with, given or
+ * `headline`: one line that says where and with what it runs. `before`: what runs there from
+ * earlier sessions, for the first run of one. `args`: that it runs with, given or
  * recalled.
  */
 export interface RunResult {
@@ -509,6 +521,7 @@ export interface RunResult {
   interpreter: string;
   headline: string;
   args: string[];
+  before: string;
 }
 
 /**
@@ -546,13 +559,15 @@ export interface SelectInterpreterResult {
 }
 
 /**
- * `signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL.
+ * `signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL. `all`: also to what
+ * others started there on this account.
  */
 export interface SignalParams {
   project?: string;
   host?: string;
   job?: string;
   signal?: string;
+  all?: boolean;
 }
 
 /**
@@ -758,6 +773,7 @@ export interface Requests {
   'sidecar/attach': { params: AttachParams; result: AttachResult };
   'sidecar/interpreters': { params: InterpretersParams; result: InterpretersResult };
   'sidecar/selectInterpreter': { params: SelectInterpreterParams; result: SelectInterpreterResult };
+  'sidecar/quit': { params: Place; result: Empty };
   'sidecar/debug': { params: DebugParams; result: DebugResult };
   'sidecar/sync': { params: SyncParams; result: SyncResult };
   'sidecar/pull': { params: PullParams; result: PullResult };

@@ -293,7 +293,8 @@ class RunParams(Place, frozen=True, kw_only=True):
 
 class RunResult(Message, frozen=True, kw_only=True):
     """The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
-    `headline`: one line that says where and with what it runs. `args`: that it runs with, given or
+    `headline`: one line that says where and with what it runs. `before`: what runs there from
+    earlier sessions, for the first run of one. `args`: that it runs with, given or
     recalled."""
 
     job: str
@@ -302,6 +303,7 @@ class RunResult(Message, frozen=True, kw_only=True):
     interpreter: str
     headline: str
     args: list[str] = []
+    before: str = ""
 
 
 class ArgumentsParams(Place, frozen=True, kw_only=True):
@@ -340,9 +342,11 @@ class ResizeParams(JobParams, frozen=True, kw_only=True):
 
 
 class SignalParams(JobParams, frozen=True, kw_only=True):
-    """`signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL."""
+    """`signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL. `all`: also to what
+    others started there on this account."""
 
     signal: str = "stop"
+    all: bool = False
 
 
 class AttachParams(JobParams, frozen=True, kw_only=True):
@@ -416,12 +420,14 @@ class Exited(Message, frozen=True, kw_only=True):
 class Job(Message, frozen=True, kw_only=True):
     """`state`: "running", "exited", "lost" (the machine was restarted, or its supervisor killed),
     "unknown" (a newer sidecar keeps it; `why` says so). `machine`: its name by itself, where `host`
-    is the configuration's. `peak_memory`: bytes, of the largest process; `dropped`: bytes of
-    output that its log does not have any more; `left`: pids of what lives on behind its end.
-    `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of those that it has in use,
-    where they were asked for. `tree`: the content digest of the managed files that it ran on.
-    `as_is`: it ran on what was there, which was not as it was here; `differing`: which files, where
-    that is known. `frozen`: it runs from a copy of the code of its own."""
+    is the configuration's; `elsewhere`: it runs there, and the host's name leads to another one
+    now, from which it can be looked at and not be signalled. `peak_memory`: bytes, of the largest
+    process; `dropped`: bytes of output that its log does not have any more; `left`: pids of what
+    lives on behind its end. `mine`: this laptop started it; `owner`: who did. `gpus`: numbers of
+    those that it has in use, where they were asked for. `tree`: the content digest of the
+    managed files that it ran on. `as_is`: it ran on what was there, which was not as it was here;
+    `differing`: which files, where that is known. `frozen`: it runs
+    from a copy of the code of its own."""
 
     id: str
     host: str
@@ -437,6 +443,7 @@ class Job(Message, frozen=True, kw_only=True):
     interpreter: str = ""
     terminal: bool = False
     machine: str = ""
+    elsewhere: bool = False
     ended: str = ""
     why: str = ""
     peak_memory: int = 0
@@ -706,6 +713,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/attach": (AttachParams, AttachResult),
     "sidecar/interpreters": (InterpretersParams, InterpretersResult),
     "sidecar/selectInterpreter": (SelectInterpreterParams, SelectInterpreterResult),
+    "sidecar/quit": (Place, Empty),
     "sidecar/debug": (DebugParams, DebugResult),
     "sidecar/sync": (SyncParams, SyncResult),
     "sidecar/pull": (PullParams, PullResult),

@@ -9,7 +9,7 @@ import os
 import queue
 import signal
 import threading
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from sidecar.agent import (
     attachment,
@@ -17,6 +17,7 @@ from sidecar.agent import (
     detach,
     frozen,
     frozen_path,
+    gpus,
     joblog,
     login,
     machine,
@@ -92,8 +93,13 @@ class Jobs:
                 self._say(message.job, "resize", message.rows, message.columns)
             elif isinstance(message, m.Signal):
                 self._signal(message)
+            elif isinstance(message, m.Jobs) and message.gpus:
+                # NVIDIA's tool takes up to seconds, and other requests wait behind this one.
+                threading.Thread(
+                    target=self._list_with_gpus, args=(message.id,), name="gpus", daemon=True
+                ).start()
             elif isinstance(message, m.Jobs):
-                self._send(m.JobList(message.id, self._list()))
+                self._send(m.JobList(message.id, _packed(self._list())))
         except Failure as error:
             self._fail(message.id, error)
         except records.RecordError as error:
@@ -391,7 +397,26 @@ class Jobs:
 
     # --- what is there --------------------------------------------------------------------------
 
-    def _list(self) -> bytes:
+    def _list_with_gpus(self, request: int) -> None:
+        try:
+            listed = self._list()
+            if any(one["state"] == records.RUNNING or one.get("left") for one in listed):
+                in_use, known = gpus.in_use(), remains.marked()
+                for one in listed:
+                    pids = self._processes(one, known) if in_use else set()
+                    one["gpus"] = sorted({card for pid in pids for card in in_use.get(pid, ())})
+            self._tell(m.JobList(request, _packed(listed)))
+        except Failure as error:
+            self._fail(request, error)
+
+    def _processes(self, listed: Dict[str, Any], known: Dict[str, List[int]]) -> Set[int]:
+        """Those of a job that was listed just now."""
+        pids = set(listed.get("left", ())) | set(known.get(listed["id"], ()))
+        if listed["state"] == records.RUNNING:
+            pids.update([listed["pid"], *machine.descendants(listed["pid"])])
+        return pids
+
+    def _list(self) -> List[Dict[str, Any]]:
         described: List[Dict[str, Any]] = []
         size = 0
         known = remains.marked()
@@ -410,7 +435,7 @@ class Jobs:
                 break
             described.append(one)
         described.sort(key=lambda one: float(one["started"]), reverse=True)
-        return json.dumps(described, separators=(",", ":")).encode("ascii")
+        return described
 
     def _states(self) -> List[str]:
         """The state folders whose jobs are shown: ours, which must be safe, and those of machines
@@ -456,6 +481,10 @@ class Jobs:
             self._send(message)
         except LinkClosed:
             pass  # nobody is there to be told
+
+
+def _packed(listed: List[Dict[str, Any]]) -> bytes:
+    return json.dumps(listed, separators=(",", ":")).encode("ascii")
 
 
 def _unknown(job: str, error: records.RecordError) -> Failure:

@@ -154,8 +154,12 @@ def parser() -> argparse.ArgumentParser:
     add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
     logs = add("logs", "run:logs", "a job's output so far", place, job)
     logs.add_argument("-f", "--follow", action="store_true", help="and what comes")
-    add("jobs", "jobs:jobs", "the jobs there and how they ended", place, json)
-    stop = add("stop", "jobs:stop", "ends a job: INT, then TERM, then KILL", place, job)
+    everybody = argparse.ArgumentParser(add_help=False)
+    everybody.add_argument(
+        "--all", action="store_true", help="also what others started on this account"
+    )
+    add("jobs", "jobs:jobs", "the jobs there and how they ended", place, json, everybody)
+    stop = add("stop", "jobs:stop", "ends a job: INT, then TERM, then KILL", place, job, everybody)
     stop.add_argument("-s", "--signal", default="stop", metavar="NAME", help="send this one only")
     add("debug", "debug:debug", "starts a script there under debugpy", place, target)
 

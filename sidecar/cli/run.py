@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import select
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 from typing import Any, TypedDict, TypeVar
 
 from sidecar import api
-from sidecar.cli import keys, place, screen, terminal
+from sidecar.cli import keys, last_words, place, screen, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
-from sidecar.errors import UsageError
+from sidecar.errors import SidecarError, UsageError
 
 Answer = TypeVar("Answer", bound=api.Message)
 
@@ -28,6 +30,9 @@ CHUNK = 32 * 1024
 """Bytes of stdin in one request; the next is read when that one was taken."""
 
 UNKNOWN_END = 125
+
+LAST_WORDS = 3.0
+"""Seconds that it may take to find out which GPUs a job has that is left to itself."""
 
 
 SHELL = 'exec "${SHELL:-/bin/sh}" -i'
@@ -81,6 +86,8 @@ def _run(options: argparse.Namespace, params: api.RunParams) -> int:
     with place.connect(options) as hub, _Job(hub, options) as job:
         started = job.ask("sidecar/run", params, api.RunResult)
         if sys.stderr.isatty() or params.detach:
+            if started.before:
+                terminal.say(f"{started.before}: see `sidecar jobs`")
             terminal.say(started.headline)
         if params.detach:
             print(started.job)
@@ -167,16 +174,23 @@ class _Job:
         self._has_terminal = False
         self._interrupted = 0
         self._unread = False
+        self._left: list[int] = []
+        self._closed = False
+        """The terminal has gone."""
+        self._about: int | None = None
+        """The request for what is said after a second Ctrl-C."""
         hub.on("sidecar/output", api.Output, self._output)
         hub.on("sidecar/exited", api.Exited, self._exited)
 
     def __enter__(self) -> _Job:
-        """From here on SIGINT and SIGTERM are the job's; SIGHUP ends us and not the job."""
+        """From here on SIGINT and SIGTERM are the job's; SIGHUP (the terminal was closed) ends us,
+        and the job only where the person wants that."""
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._before = {
             number: signal.signal(number, _only_wake)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGWINCH)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGWINCH, signal.SIGHUP)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # nohup
         }
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         return self
@@ -225,26 +239,58 @@ class _Job:
         self._resize()
         with screen.lent() as lent:
             self._show_early()
-            while self._status is None:
+            while self._status is None and not self._closed:
                 ready = self._wait(reading=True)
                 if ready and not self._take_keys(typed, lent):
                     break
-        if self._status is not None:
-            return self._status
-        terminal.say(
-            f"job {self.id} runs on at {self.host}: `sidecar attach {self.id}` goes on with it, "
-            f"`sidecar stop {self.id}` ends it"
-        )
-        return 0
+        if self._status is None and not self._closed:
+            self._unread = True
+            terminal.say(last_words.runs_on(self.id, self.host, self._found()))
+        return self._end()
 
     def follow(self, *, stdin: bool) -> int:
         """Until the job's end; returns what a shell would."""
         reading = stdin and _may_read_stdin()
         self._show_early()
-        while self._status is None:
+        while self._status is None and not self._closed:
             if self._wait(reading=reading):
                 reading = self._send_stdin()
-        return self._status
+        return self._end()
+
+    def _end(self) -> int:
+        """Says what is to be said; returns the exit status."""
+        if self._closed:
+            params = api.Place(**self._where)
+            with contextlib.suppress(SidecarError):
+                self._hub.call("sidecar/quit", params, api.Empty)
+            return 128 + signal.SIGHUP
+        if self._status is not None and self._left and self.follows:
+            found = self._found()
+            terminal.say(last_words.left_behind(self.id, self.host, self._left, found))
+        return self._status or 0
+
+    def _found(self) -> api.Job | None:
+        """The job as it is listed, with its GPUs; None where that takes too long."""
+        number = self._ask_about()
+        until = time.monotonic() + LAST_WORDS
+        while not self._hub.answered(number):
+            ready, _, _ = select.select([self._hub], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                self._hub.forget(number)
+                return None
+            self._hub.read()
+        return self._told(number)
+
+    def _ask_about(self) -> int:
+        params = api.JobsParams(**self._where, all=True, gpus=True)
+        return self._hub.send("sidecar/jobs", params)
+
+    def _told(self, number: int) -> api.Job | None:
+        try:
+            jobs = self._hub.take(number, api.JobsResult).jobs
+        except SidecarError:
+            return None  # no connection: then nobody knows
+        return next((job for job in jobs if job.id == self.id), None)
 
     def _wait(self, *, reading: bool) -> bool:
         """Until something happens, and it is dealt with. Whether stdin has something, which is
@@ -256,6 +302,10 @@ class _Job:
         if self._hub in ready:
             self._hub.read()
             self._take_input_answer()
+            if self._about is not None and self._hub.answered(self._about):
+                found, self._about = self._told(self._about), None
+                if self._status is None:
+                    terminal.say(last_words.still_runs(self.id, self.host, found))
         if self._wake in ready:
             for number in self._wake.recv(64):
                 self._signalled(signal.Signals(number))
@@ -284,10 +334,15 @@ class _Job:
             params = api.SignalParams(**self._where, job=part.job, signal="TERM")
             self._hub.call("sidecar/signal", params, api.Empty)
             raise
+        except OSError:
+            if not os.isatty(1):
+                raise
+            self._closed = self._unread = True  # the window was closed, and SIGHUP is on its way
 
     def _exited(self, end: api.Exited) -> None:
         if self.id and end.job != self.id:
             return
+        self._left = end.left
         for line in end.advice.splitlines():
             terminal.complain(line)
         if end.signal:
@@ -303,7 +358,8 @@ class _Job:
     def _take_keys(self, typed: keys.Keys, lent: screen.Screen) -> bool:
         """Sends what was typed, and does what was said to us; whether the job is still shown."""
         waiting = _read_stdin()
-        stays, data = bool(waiting), b""  # nothing: the window was closed
+        stays, data = bool(waiting), b""
+        self._closed = not waiting
         while waiting and stays:
             some, word, waiting = typed.feed(waiting)
             data += some
@@ -350,12 +406,13 @@ class _Job:
             if self._has_terminal:
                 self._resize()
             return
+        if number == signal.SIGHUP:
+            self._closed = True
+            return
         self._send_signal(number.name.removeprefix("SIG"))
         self._interrupted += 1
         if self._interrupted == 2:
-            terminal.say(
-                f"job {self.id} on {self.host} still runs; `sidecar stop {self.id}` ends it"
-            )
+            self._about = self._ask_about()
 
     def _send_signal(self, name: str) -> None:
         params = api.SignalParams(**self._where, job=self.id, signal=name)

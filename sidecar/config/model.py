@@ -52,8 +52,9 @@ class Host(Settings, frozen=True, kw_only=True):
     then the job waits."""
     freeze: bool = False
     """Each run gets a copy of the code as it is at its start, which later saves do not change."""
-    on_quit: Literal["keep", "stop"] = "keep"
-    """What becomes of running jobs when nobody here needs the host any more."""
+    on_quit: Literal["", "keep", "stop"] = ""
+    """What becomes of the running jobs of a terminal that is closed, or an editor that quits;
+    left out: they are kept, and the next run asks, once."""
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`env` as values, with the named ones taken from `environ` where they are set there."""

@@ -689,9 +689,10 @@ class Signal(NamedTuple):
 
 
 class Jobs(NamedTuple):
-    """The jobs known on that machine, as JobList."""
+    """The jobs known on that machine, as JobList. `gpus`: with those that they have in use."""
 
     id: int
+    gpus: bool = False
 
 
 class JobList(NamedTuple):

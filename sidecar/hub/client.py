@@ -54,8 +54,8 @@ class Client:
         self.can_type_secrets = True
         self.knows_sidecar = True
         """It declared our own notifications; others would only log them as unknown."""
-        self.jobs: set[str] = set()
-        """Jobs whose output it gets."""
+        self.is_editor = False
+        """It stays, and shows messages at any time; a command has one moment for them."""
 
     @property
     def workspace(self) -> str:

@@ -14,11 +14,12 @@ import msgspec
 
 from sidecar import api
 from sidecar.core import messages
-from sidecar.errors import Disconnected, UsageError
+from sidecar.errors import Disconnected, RunError, UsageError
 from sidecar.hub import advice, frozen, launching, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
+from sidecar.hub.leftovers import Leftovers
 from sidecar.hub.registry import Registry
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.sessions import Session
@@ -39,12 +40,16 @@ class Runs:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.leftovers = Leftovers()
         self._viewing: dict[asyncio.Task[None], Client] = {}
 
     # --- methods -----------------------------------------------------------------------------
 
     async def run(self, client: Client, params: api.RunParams) -> api.RunResult:
         session = await self._registry.session(client, params.project, params.host)
+        person = params.terminal or client.is_editor
+        if person and await self.leftovers.settle(client, session):
+            session = await self._registry.session(client, params.project, params.host)
         looked = await asyncio.to_thread(target.look, params, str(session.project.spelled))
         advice.refuse_what_is_missing(session, params, looked)
         params = with_arguments(session, params, looked)
@@ -80,6 +85,7 @@ class Runs:
         commit: asyncio.Task[Commit],
         consent: Consent,
     ) -> api.RunResult:
+        greeting = self.leftovers.greeting(session)
         agent = await session.ready()
         python = await session.interpreters.chosen()
         if not params.as_shell:
@@ -131,6 +137,10 @@ class Runs:
             explain = partial(advice.explained, session, params.cwd)
             finder = _Finder(session, job.id)
             self._view(session, client, Viewer(client, finder, job=job, explain=explain))
+            self.leftovers.started(client, session, job)
+        before = await self.leftovers.told(greeting)
+        if before and client.is_editor:
+            client.show(before)
         return api.RunResult(
             job=job.id,
             host=session.name,
@@ -138,6 +148,7 @@ class Runs:
             interpreter=python.path,
             headline=_headline(session, python, known, sending, job, _unsaved(client, params)),
             args=params.args,
+            before=before,
         )
 
     async def arguments(self, client: Client, params: api.ArgumentsParams) -> api.ArgumentsResult:
@@ -168,18 +179,27 @@ class Runs:
         return api.Empty()
 
     async def signal(self, client: Client, params: api.SignalParams) -> api.Empty:
-        job = await self._job(client, params, running=True)
+        session = await self._registry.session(client, params.project, params.host)
+        job = await self._named(session, params.job, running=True)
+        if not params.all and not job.pid:  # started by this hub: whose it is need not be asked
+            await _refuse_what_is_others(session, job)
         if params.signal != "stop":
             await job.signal(params.signal)
         elif remains := await job.stop():
-            client.show(f"{job.id}: {remains}", "warning")
+            raise RunError(
+                f"Not all of job {job.id} could be ended",
+                remains,
+                f"look at it there, by `ssh {session.host.ssh or session.name}`",
+                code="lives-on",
+            )
         return api.Empty()
 
-    async def jobs(self, client: Client, params: api.Place) -> api.JobsResult:
+    async def jobs(self, client: Client, params: api.JobsParams) -> api.JobsResult:
         session = await self._registry.session(client, params.project, params.host)
         with session.speaking():
             agent = await session.connected()
-            return api.JobsResult(jobs=await session.jobs.list(agent))
+            found = await session.jobs.list(agent, gpus=params.gpus)
+            return api.JobsResult(jobs=[one for one in found if one.mine or params.all])
 
     async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
         session = await self._registry.session(client, params.project, params.host)
@@ -205,10 +225,12 @@ class Runs:
 
     def leave(self, client: Client) -> None:
         """Nobody looks any more; the jobs run on."""
+        self.leftovers.leave(client)
         for task in [task for task, owner in self._viewing.items() if owner is client]:
             task.cancel()
 
     async def close(self) -> None:
+        await self.leftovers.close()
         tasks = list(self._viewing)
         for task in tasks:
             task.cancel()
@@ -232,7 +254,8 @@ class Runs:
 
     @staticmethod
     async def _named(session: Session, name: str, *, running: bool = False) -> Job:
-        """The job of that id or beginning of one; "" is the newest (`running`: that still runs).
+        """The job of that id or beginning of one; "" is the newest of ours (`running`: that still
+        runs).
 
         Raises:
             UsageError: there is none, or more than one.
@@ -243,7 +266,8 @@ class Runs:
         agent = await session.connected()
         known = await session.jobs.list(agent)
         if not name:
-            found = [one.id for one in known if not running or one.state == "running"][:1]
+            ours = [one for one in known if one.mine]
+            found = [one.id for one in ours if not running or one.state == "running"][:1]
         else:
             found = [one.id for one in known if one.id == name]
             found = found or [one.id for one in known if one.id.startswith(name)]
@@ -260,6 +284,18 @@ class Runs:
             "see `sidecar jobs`",
             code="no-such-job",
         )
+
+
+async def _refuse_what_is_others(session: Session, job: Job) -> None:
+    """Raises UsageError for a job that somebody else started on this account."""
+    for one in await session.jobs.list(await session.connected()):
+        if one.id == job.id and not one.mine:
+            raise UsageError(
+                f"Job {job.id} was started by {one.owner or 'another laptop'}",
+                "this account is used by others, too",
+                "with `--all` it is signalled all the same",
+                code="not-yours",
+            )
 
 
 class _Finder:

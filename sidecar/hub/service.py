@@ -54,6 +54,7 @@ class Service:
             "sidecar/attach": self._runs.attach,
             "sidecar/interpreters": self._choosing.interpreters,
             "sidecar/selectInterpreter": self._choosing.select,
+            "sidecar/quit": self._quit,
             "sidecar/debug": self._debugging.debug,
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,
@@ -87,6 +88,15 @@ class Service:
         self._runs.leave(client)
         self._debugging.leave(client)
         self._registry.leave(client)
+
+    def quit(self, client: Client) -> None:
+        """The person closes the terminal or the editor; `leave` follows."""
+        self._runs.leftovers.quit(client)
+
+    async def greet(self, client: Client, session: Session) -> None:
+        """Tells an editor what runs there from earlier sessions, once."""
+        if text := await self._runs.leftovers.told(self._runs.leftovers.greeting(session)):
+            client.show(text)
 
     def saved(self, client: Client, paths: Iterable[str]) -> None:
         """Files were written, made, moved or removed here. Only queues."""
@@ -152,6 +162,10 @@ class Service:
             await session.ready(unasked=True)
 
     # --- methods -----------------------------------------------------------------------------
+
+    async def _quit(self, client: Client, params: api.Place) -> api.Empty:
+        self.quit(client)
+        return api.Empty()
 
     async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
         session = await self._registry.session(client, params.project, params.host)

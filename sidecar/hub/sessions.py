@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from sidecar import api
-from sidecar.config import model, places
+from sidecar.config import laptop, model, places
 from sidecar.config.project import Project
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
@@ -88,7 +88,7 @@ class Session:
         self._told: tuple[api.Health, list[api.PathNote]] | None = None
         self.closed = False
         self.interpreters = Interpreters(self)
-        self.jobs = JobsClient(name)
+        self.jobs = JobsClient(name, laptop=laptop.identity(), owner=laptop.owner())
         self._jobs_over: AgentConnection | None = None
         self.engine = SyncEngine(
             root=project.root,
@@ -156,8 +156,9 @@ class Session:
 
     @property
     def pending(self) -> bool:
-        """Something is still to go out over a connection that stands."""
-        return self.engine.attached and (self.engine.queued > 0 or self.engine.stepping)
+        """Something is still to go out over a connection that stands, or a job is being ended."""
+        sending = self.engine.queued > 0 or self.engine.stepping
+        return (self.engine.attached and sending) or self.jobs.stopping
 
     def take_over(self, before: Session) -> None:
         """The place of a session that is closed, whose settings have changed: its clients, and

@@ -52,10 +52,15 @@ class JobsClient:
     Args:
         host: its name in the configuration.
         paths: maps the files of tracebacks; may be set later.
+        laptop: which one this is, kept with what is started (config/laptop.py).
+        owner: the same for people.
     """
 
-    def __init__(self, host: str, paths: PathMap | None = None) -> None:
+    def __init__(
+        self, host: str, paths: PathMap | None = None, *, laptop: str = "", owner: str = ""
+    ) -> None:
         self.host, self.paths = host, paths
+        self._whose = {"laptop": laptop, "owner": owner}
         self._jobs: dict[str, Job] = {}
 
     @property
@@ -127,7 +132,7 @@ class JobsClient:
                     force,
                     rows,
                     columns,
-                    dict(record or {}),
+                    {**self._whose, **(record or {})},
                     not detach,
                     log_max,
                     list(launch),
@@ -164,13 +169,23 @@ class JobsClient:
             self._jobs[job] = handle
         return handle
 
-    async def list(self, agent: AgentConnection) -> list[api.Job]:
-        """All jobs known there, newest first."""
-        return [listing.describe(one, self.host) for one in await self.listed(agent)]
+    @property
+    def stopping(self) -> bool:
+        """Something is being ended."""
+        return any(job.stopping for job in self._jobs.values())
 
-    async def listed(self, agent: AgentConnection) -> Sequence[listing.Listed]:
-        """The same as the agent tells them."""
-        answer = await agent.request(messages.Jobs)
+    async def list(self, agent: AgentConnection, *, gpus: bool = False) -> list[api.Job]:
+        """All jobs known there, newest first."""
+        laptop = self._whose["laptop"]
+        return [
+            listing.describe(one, self.host, laptop) for one in await self.listed(agent, gpus=gpus)
+        ]
+
+    async def listed(
+        self, agent: AgentConnection, *, gpus: bool = False
+    ) -> Sequence[listing.Listed]:
+        """The same as the agent tells them. `gpus`: with those in use, which takes a second."""
+        answer = await agent.request(lambda number: messages.Jobs(number, gpus))
         assert isinstance(answer, messages.JobList)
         return listing.decode(answer.body)
 

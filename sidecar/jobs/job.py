@@ -181,6 +181,11 @@ class Job:
         )
 
     @property
+    def stopping(self) -> bool:
+        """It is being ended, step by step."""
+        return self._stopping > 0
+
+    @property
     def read(self) -> bool:
         """Somebody wants the rest of its output, though perhaps not now."""
         return bool(self._readers)

@@ -35,6 +35,7 @@ class Listed(msgspec.Struct, frozen=True):
     log_bytes: int = 0
     dropped: int = 0
     left: list[int] = []
+    gpus: list[int] = []
     record: dict[str, str] = {}
 
 
@@ -53,8 +54,13 @@ def decode(body: bytes) -> list[Listed]:
         raise RemoteError("The list of jobs could not be read", str(error)) from None
 
 
-def describe(one: Listed, host: str) -> api.Job:
-    """The job for people and editors; `host` is the configuration's name for it."""
+def describe(one: Listed, host: str, laptop: str = "") -> api.Job:
+    """The job for people and editors.
+
+    Args:
+        host: the configuration's name for it.
+        laptop: which one this is; a job that says of none whose it is counts as ours.
+    """
     state: State = "running"  # also where it runs on another machine, which `machine` names
     if one.state in ("exited", "lost"):
         state = "exited" if one.state == "exited" else "lost"
@@ -76,10 +82,14 @@ def describe(one: Listed, host: str) -> api.Job:
         interpreter=one.record.get("interpreter", ""),
         terminal=one.terminal,
         machine=one.host,
+        elsewhere=one.state == "elsewhere",
         ended="" if one.ended is None else _time(one.ended),
         peak_memory=one.peak_rss,
         dropped=one.dropped,
         left=one.left,
+        gpus=one.gpus,
+        mine=one.record.get("laptop", laptop) == laptop,
+        owner=one.record.get("owner", ""),
         why=one.why,
         as_is=bool(one.record.get("as_is")),
         differing=[path for path in one.record.get("differing", "").split("\n") if path],

@@ -53,6 +53,7 @@ class LspClient(Client):
         super().__init__(peer, hello)
         self._text_of = text_of
         self.knows_sidecar = self.can_type_secrets = False
+        self.is_editor = True
         self.board = board
         self.folders: list[str] = []
         self._unsaved: set[str] = set()

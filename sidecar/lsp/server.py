@@ -136,6 +136,8 @@ class Connection:
         method = message.get("method")
         if method == "exit":
             self.exit_status = 0 if self._shut_down else 1
+            if self._shut_down:
+                self.service.quit(self.client)
             self.peer.stop()
             return True
         if method == "shutdown":
@@ -286,6 +288,7 @@ class Connection:
             session = await self.service.open_unasked(self.client, path)
             self._spawn(asyncio.create_task(self.client.refresh_lenses(), name="lenses"))
             await self.service.connect_unasked(session)
+            await self.service.greet(self.client, session)
         except SidecarError as error:
             # A state that `status` shows; nobody did anything that a pop-up would answer.
             self.client.show(str(error), "log")

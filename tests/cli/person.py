@@ -62,6 +62,11 @@ class TerminalSession:
         """The terminal is as a shell leaves it."""
         return bool(termios.tcgetattr(self._terminal)[3] & termios.ECHO)
 
+    def close(self) -> None:
+        """Closes the window; returns when the command has ended by it."""
+        os.close(self._terminal)
+        self.process.wait(PATIENCE)
+
     def wait(self) -> int:
         end = time.monotonic() + PATIENCE
         while True:

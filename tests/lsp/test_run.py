@@ -275,3 +275,52 @@ async def test_a_file_outside_of_any_project_is_refused(
     await editor.start()
     with pytest.raises(JsonRpcException, match="belongs to no project"):
         await editor.command("sidecar.run", str(tmp_path / "x.py"))
+
+
+async def test_a_quit_editor_ends_its_jobs_where_that_is_wanted_and_a_killed_one_never(
+    nearby: Laptop, editor: Editor
+) -> None:
+    settings = nearby.project / "sidecar.local.toml"
+    settings.write_text(settings.read_text() + 'on_quit = "stop"\n')
+    path = nearby.write("wait.py", "import time\nprint('x', flush=True)\ntime.sleep(300)\n")
+    await editor.start()
+    await editor.request("sidecar/run", target=str(path))
+    await editor.wait("sidecar/output")
+    editor.process.kill()
+    await editor.exited()
+    (job,) = await asyncio.to_thread(listed, nearby)
+    assert job["state"] == "running"
+    assert (await asyncio.to_thread(nearby.sidecar, "stop")).returncode == 0
+
+    second = Editor(nearby)
+    await second.start()
+    started = await second.request("sidecar/run", target=str(path))
+    await second.wait("sidecar/output")
+    assert await second.quit() == 0
+    await second.end()
+
+    def over() -> dict[str, Any]:
+        while (job := listed(nearby)[0])["state"] == "running":
+            pass  # each look takes a while, and there is a deadline on the test's side
+        return job
+
+    job = await asyncio.wait_for(asyncio.to_thread(over), 30.0)
+    assert (job["id"], job["signal"]) == (started.job, "INT")
+
+
+async def test_an_editor_is_told_what_runs_there_from_earlier_sessions(
+    nearby: Laptop, editor: Editor
+) -> None:
+    nearby.write("wait.py", "import time\ntime.sleep(300)\n")
+    assert (await asyncio.to_thread(nearby.sidecar, "run", "-d", "wait.py")).returncode == 0
+    await editor.start()
+    told = await editor.wait(
+        types.WINDOW_SHOW_MESSAGE, lambda params: "still running" in params.message
+    )
+    assert told.message.startswith("1 job still running on box, for ")
+    assert (await asyncio.to_thread(nearby.sidecar, "stop")).returncode == 0
+
+
+def listed(laptop: Laptop) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(laptop.sidecar("jobs", "--json").stdout)
+    return found
