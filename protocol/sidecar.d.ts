@@ -511,7 +511,8 @@ export interface RunParams {
 /**
  * The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
  * `headline`: one line that says where and with what it runs. `before`: what runs there from
- * earlier sessions, for the first run of one. `args`: that it runs with, given or
+ * earlier sessions, for the first run of one. `warning`: why the job will not outlive the login
+ * session there. `args`: that it runs with, given or
  * recalled.
  */
 export interface RunResult {
@@ -522,6 +523,7 @@ export interface RunResult {
   headline: string;
   args: string[];
   before: string;
+  warning: string;
 }
 
 /**

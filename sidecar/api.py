@@ -294,7 +294,8 @@ class RunParams(Place, frozen=True, kw_only=True):
 class RunResult(Message, frozen=True, kw_only=True):
     """The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
     `headline`: one line that says where and with what it runs. `before`: what runs there from
-    earlier sessions, for the first run of one. `args`: that it runs with, given or
+    earlier sessions, for the first run of one. `warning`: why the job will not outlive the login
+    session there. `args`: that it runs with, given or
     recalled."""
 
     job: str
@@ -304,6 +305,7 @@ class RunResult(Message, frozen=True, kw_only=True):
     headline: str
     args: list[str] = []
     before: str = ""
+    warning: str = ""
 
 
 class ArgumentsParams(Place, frozen=True, kw_only=True):

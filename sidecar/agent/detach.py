@@ -18,7 +18,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from sidecar.agent import loader, supervisor, title
 
@@ -77,15 +77,16 @@ class Supervisor:
 
     Args:
         job: for those who read `ps`; "": it is not known yet.
+        before: what its command is put behind (lasting.py).
     """
 
-    def __init__(self, job: str = "") -> None:
+    def __init__(self, job: str = "", before: Sequence[str] = ()) -> None:
         word = job or title.ROOM.decode("ascii")
         try:
             # -I and -S: nothing of the user's environment, and no site packages, changes what it
             # runs. The words behind are for those who read `ps`.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, "sidecar-supervisor", word],
+                [*before, sys.executable, "-I", "-S", "-c", _BOOT, "sidecar-supervisor", word],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -93,7 +94,8 @@ class Supervisor:
                 start_new_session=True,
             )
         except OSError as error:
-            raise DetachError("%s: %s" % (sys.executable, error.strerror)) from None
+            program = before[0] if before else sys.executable
+            raise DetachError("%s: %s" % (program, error.strerror)) from None
         self._tell(_program())
 
     @property

@@ -19,6 +19,7 @@ from sidecar.agent import (
     frozen_path,
     gpus,
     joblog,
+    lasting,
     login,
     machine,
     private,
@@ -70,7 +71,9 @@ class Jobs:
         self._tails: Dict[str, tail.Tail] = {}
         self._attachments: Dict[str, attachment.Attachment] = {}
         self._signals: Dict[int, attachment.Attachment] = {}
-        self._spare = Spare()
+        self.lasting: Optional[lasting.Lasting] = None
+        """How jobs outlive the login session; looked for with the first one."""
+        self._spare = Spare(self._supervisor)
         self._holds: Dict[str, int] = {}
         """Of jobs whose output somebody wants: the offset before which they have all."""
 
@@ -156,7 +159,7 @@ class Jobs:
 
     def _start(self, run: m.Run, folder: str, verdict: "queue.Queue[Verdict]") -> None:
         try:
-            waiting = self._spare.take() or detach.Supervisor(run.job)
+            waiting = self._spare.take() or self._supervisor(run.job)
             try:
                 found = verdict.get()
                 if found is None:
@@ -174,7 +177,8 @@ class Jobs:
                 self._spare.prepare()
             if "pid" not in answer:
                 raise Failure(answer["code"], answer["what"], answer["why"], answer["fix"])
-            self._send(m.Started(run.id, run.job, answer["pid"]))
+            warning = self.lasting.warning if self.lasting else ""
+            self._send(m.Started(run.id, run.job, answer["pid"], warning))
             if run.tail:
                 self._tail(run.job, 0)
             if run.frozen:
@@ -190,6 +194,11 @@ class Jobs:
             self._fail(run.id, error)
         except (detach.DetachError, OSError) as error:
             self._fail(run.id, Failure("start-failed", "The job cannot be started", str(error)))
+
+    def _supervisor(self, job: str = "") -> detach.Supervisor:
+        if self.lasting is None:
+            self.lasting = lasting.here()
+        return detach.Supervisor(job, self.lasting.before)
 
     def _from_frozen(self, run: m.Run, spec: Spec) -> Spec:
         """The same job, from a copy of the code.

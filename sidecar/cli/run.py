@@ -89,6 +89,8 @@ def _run(options: argparse.Namespace, params: api.RunParams) -> int:
             if started.before:
                 terminal.say(f"{started.before}: see `sidecar jobs`")
             terminal.say(started.headline)
+        if started.warning:
+            terminal.say(f"{started.host}: {started.warning}")
         if params.detach:
             print(started.job)
             return 0

@@ -592,9 +592,12 @@ class Run(NamedTuple):
 
 
 class Started(NamedTuple):
+    """`warning`: why the job will not outlive the login session there, "" where it will."""
+
     id: int
     job: str
     pid: int
+    warning: str = ""
 
 
 class RunRefused(NamedTuple):

@@ -7,6 +7,7 @@ import base64
 import binascii
 import logging
 import os
+import weakref
 from functools import partial
 from typing import TypeVar
 
@@ -41,6 +42,7 @@ class Runs:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.leftovers = Leftovers()
+        self._warned: weakref.WeakSet[Session] = weakref.WeakSet()
         self._viewing: dict[asyncio.Task[None], Client] = {}
 
     # --- methods -----------------------------------------------------------------------------
@@ -141,6 +143,9 @@ class Runs:
         before = await self.leftovers.told(greeting)
         if before and client.is_editor:
             client.show(before)
+        if job.warning and client.is_editor and session not in self._warned:
+            self._warned.add(session)
+            client.show(f"{session.name}: {job.warning}", "warning")
         return api.RunResult(
             job=job.id,
             host=session.name,
@@ -149,6 +154,7 @@ class Runs:
             headline=_headline(session, python, known, sending, job, _unsaved(client, params)),
             args=params.args,
             before=before,
+            warning=job.warning,
         )
 
     async def arguments(self, client: Client, params: api.ArgumentsParams) -> api.ArgumentsResult:

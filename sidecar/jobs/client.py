@@ -152,7 +152,7 @@ class JobsClient:
             handle.detach()
             raise RunRefused(answer.why, [path for path, _ in identity.unpack(answer.body)])
         assert isinstance(answer, messages.Started)
-        handle.pid = answer.pid
+        handle.pid, handle.warning = answer.pid, answer.warning
         if detach:
             handle.detach()
         else:

@@ -69,13 +69,14 @@ class Job:
     Attributes:
         id: as the remote knows it.
         pid: of its first process there; 0 where another session started it.
+        warning: why it will not outlive the login session there, "" where it will.
         exited: its end, once that is known; may be awaited by any number (`asyncio.shield`).
     """
 
     def __init__(
         self, job: str, host: str, paths: PathMap | None, cwd: str = "", *, fresh: bool
     ) -> None:
-        self.id, self.host, self.pid = job, host, 0
+        self.id, self.host, self.pid, self.warning = job, host, 0, ""
         self.exited: asyncio.Future[api.Exited] = asyncio.get_running_loop().create_future()
         self._reader = OutputReader(job, host, paths, cwd)
         self._views: list[View] = []

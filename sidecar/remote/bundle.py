@@ -76,6 +76,7 @@ OTHERS = (
     "agent.process",
     "agent.records",
     "agent.remains",
+    "agent.lasting",
     "agent.gpus",
     "agent.joblog",
     "agent.readers",
