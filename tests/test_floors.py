@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"ssh"}),
     frozenset({"remote"}),
-    frozenset({"sync", "jobs", "debug"}),
+    frozenset({"sync", "jobs", "debug", "git"}),
     frozenset({"hub"}),
     frozenset({"lsp", "cli", "demo"}),
     frozenset({"daemon", "__main__"}),
@@ -49,7 +49,7 @@ in no room (the engine) is above them all."""
 
 TRAVELLING = ("core", "agent")
 FACES = ("lsp", "cli")
-BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug")
+BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug", "git")
 
 # What a command that only asks the hub something must not pay for.
 HEAVY = {"asyncssh", "pygls", "lsprotocol", "watchfiles", "numpy", "debugpy"}

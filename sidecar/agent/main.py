@@ -146,6 +146,13 @@ def _notices(agent: "Agent") -> Any:
     return Notices(agent.send, agent.handler("files"))
 
 
+def _repositories(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.repositories")
+    from sidecar.agent.repositories import Repositories
+
+    return Repositories(agent.send, agent.state, agent.handler("files"))
+
+
 ROUTES = (
     Route(
         "files",
@@ -168,6 +175,7 @@ ROUTES = (
     Route("interpreters", (m.Python, m.Survey), _interpreters),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
     Route("notices", (m.Watch,), _notices),
+    Route("git", (m.Git, m.GitMake, m.GitPack, m.GitMove, m.GitWant), _repositories),
     Route("install", (m.Install, m.InstallPart), _install),
 )  # fmt: skip
 """Stated here, not asked of the handlers, since their modules load late. A test compares."""

@@ -555,6 +555,96 @@ class Discard(NamedTuple):
     identity: Identity
 
 
+# --- git -------------------------------------------------------------------------------------
+
+
+class Git(NamedTuple):
+    """What repository is in that root? Answered by GitSeen."""
+
+    id: int
+    root: int
+
+
+class GitSeen(NamedTuple):
+    """`version` of git there, "" where there is none. `kind`: "" no repository, "here", "inside"
+    (the root is a folder of the one in `why`), "left" (it is not followed; `why` says why not).
+    `busy`: why it may not be moved just now. `head`: the commit, "" before the first. `branch`: its
+    full name, "" where HEAD is detached. `body`: branches, tags and what was kept, by name, as
+    compressed JSON."""
+
+    id: int
+    version: str
+    kind: str
+    why: str = ""
+    busy: str = ""
+    algorithm: str = ""
+    head: str = ""
+    branch: str = ""
+    body: bytes = b""
+
+
+class GitMake(NamedTuple):
+    """Make a repository in the root, where there is none. Answered by Done."""
+
+    id: int
+    root: int
+    algorithm: str
+    branch: str
+
+
+class GitPack(NamedTuple):
+    """A pack of so many `objects`, in parts; may be thin. Answered by Done when all of it is in the
+    root's repository."""
+
+    id: int
+    root: int
+    objects: int
+    last: bool
+    body: bytes
+
+
+class GitMove(NamedTuple):
+    """Branch, HEAD and index are to be these (agent/follower.py; `body`: staged.pack, in parts),
+    where HEAD and the branch still are as was seen. Answered by GitMoved; by Fail "git-differs",
+    "git-busy", or "git-behind": the managed set is not the one that was spoken of."""
+
+    id: int
+    root: int
+    branch: str
+    head: str
+    from_branch: str
+    from_head: str
+    branch_was: str
+    tags: Dict[str, str]
+    digest: str
+    last: bool
+    body: bytes
+
+
+class GitMoved(NamedTuple):
+    """`kept`: the refs that keep what was there before."""
+
+    id: int
+    kept: List[str]
+
+
+class GitWant(NamedTuple):
+    """The objects of these commits, less what the other ones need. Answered by GitPart."""
+
+    id: int
+    root: int
+    wants: List[str]
+    haves: List[str]
+
+
+class GitPart(NamedTuple):
+    """More of a thin pack, on BULK."""
+
+    id: int
+    last: bool
+    body: bytes
+
+
 # --- jobs ------------------------------------------------------------------------------------
 
 
@@ -877,6 +967,7 @@ Message = Union[
     MakeLink, MakeDirectory, SetMode, Remove, Batch, BatchPart,
     Applied, Landed, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
+    Git, GitSeen, GitMake, GitPack, GitMove, GitMoved, GitWant, GitPart,
     Run, Started, RunRefused, Tail, Untail, Hold, Output, Exited, Input, Taken, Resize, Signal,
     Jobs, JobList,
     Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,

@@ -101,6 +101,12 @@ OTHERS = (
     "agent.batches",
     "core.trashed",
     "agent.repair",
+    "core.gitindex",
+    "core.staged",
+    "agent.git",
+    "agent.repository",
+    "agent.follower",
+    "agent.repositories",
 )
 """Part three: what nobody waits for yet."""
 

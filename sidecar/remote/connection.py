@@ -181,6 +181,11 @@ class AgentConnection:
         finally:
             del self._waiting[number]
 
+    def fresh_id(self) -> int:
+        """For a request whose first parts go out before it is asked for an answer: `request` takes
+        it as `number` with the last one."""
+        return next(self._ids)
+
     async def parts(
         self, build: Callable[[int], Message], lane: int = CONTROL
     ) -> AsyncGenerator[Message, None]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from sidecar import api
 from sidecar.config import model
+from sidecar.core.identity import Identity
 from sidecar.errors import SidecarError, SyncError
 from sidecar.questions import Person
 from sidecar.remote.connection import AgentConnection
@@ -548,6 +549,17 @@ class SyncEngine:
     def known(self, path: str) -> tuple[Agreed | None, api.PathNote | None]:
         """What both sides agreed on at a path, and what there is to say of it."""
         return self._base.entries.get(path), self._notes.get(path)
+
+    def agreed_here(self, path: str) -> Identity | None:
+        """What both sides agreed that a managed path is here. From any thread; it holds as long as
+        `managed_digest` is the same."""
+        agreed = None if self._base.is_theirs(path) else self._base.entries.get(path)
+        return agreed.local if agreed is not None else None
+
+    @property
+    def managed_digest(self) -> str:
+        """The identity digest of the managed set, as the agent last answered."""
+        return self._base.remote_digest()
 
     def this_side(self) -> ThisSide:
         """For decisions about this side, whether or not there is a connection."""

@@ -17,6 +17,7 @@ from sidecar.agent.interpreters import Interpreters
 from sidecar.agent.jobs import Jobs
 from sidecar.agent.main import Agent, Route
 from sidecar.agent.notice import Notices
+from sidecar.agent.repositories import Repositories
 from sidecar.agent.streams import Streams
 from sidecar.core import exits, frames
 from sidecar.core import messages as m
@@ -360,6 +361,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
         "jobs": set(Jobs.TYPES),
         "interpreters": set(Interpreters.TYPES),
         "streams": set(Streams.TYPES),
+        "git": set(Repositories.TYPES),
         "install": set(Installer.TYPES),
         "notices": set(Notices.TYPES),
         "partial": {m.Partial},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,25 +11,8 @@ from hypothesis import strategies as st
 
 from sidecar.core import gitindex, staged
 from sidecar.core.gitindex import Entry, NoIndex
+from tests.git.shell import git
 from tests.servers.programs import need_program
-
-IDENTITY = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
-
-
-def git(folder: Path, *arguments: str, data: bytes | None = None) -> bytes:
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    environ["GIT_CONFIG_GLOBAL"] = environ["GIT_CONFIG_SYSTEM"] = os.devnull
-    done = subprocess.run(
-        ["git", *IDENTITY, *arguments],
-        cwd=folder,
-        env=environ,
-        input=data,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 @pytest.fixture(params=["sha1", "sha256"])

@@ -1,0 +1,1 @@
+"""The project's repository here, and the one there that follows it."""

@@ -1,0 +1,395 @@
+"""The repository there follows the one here, in one exchange: *what do you hold*, the objects that
+are missing, then branch, HEAD and index in one step of the agent's (agent/follower.py).
+
+What was committed there and is not here is never moved away from unasked: it is brought here as a
+remote-tracking branch, and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sidecar.core import frames, messages, staged
+from sidecar.errors import RemoteError, SyncError
+from sidecar.git import here
+from sidecar.git.here import Local, Repository
+from sidecar.remote.connection import AgentConnection
+
+TRIES = 3
+"""How often it is begun anew where the other side has changed meanwhile."""
+
+ASK_ABOVE = 200 << 20
+"""Bytes of objects that are not sent without a word."""
+
+MOST_REFS = 16 << 20
+"""Bytes that the list of refs may unfold to."""
+
+SMALL = 64 << 10
+"""Packs up to this size go ahead of bulk: a commit of a few files is wanted now."""
+
+
+class Side(NamedTuple):
+    """What sync knows of the files: see here.what_is_staged. `digest`: of the managed set, which
+    changes whenever `local` does."""
+
+    local: Local
+    stays_here: Callable[[str], bool]
+    digest: Callable[[], str]
+
+
+class Outcome(NamedTuple):
+    """`state`: "none" (no repository here, or no git there), "left" alone, "absent" (none there,
+    and none is made unasked), "waits", "apart" (commits there that are not here), or "same".
+    `text`: that in words; `fix`: what to do about it. `kept`: refs there that keep what was
+    before. `fetched`: the ref here of what was committed there."""
+
+    state: Literal["none", "left", "absent", "waits", "apart", "same"]
+    text: str
+    fix: str = ""
+    head: str = ""
+    branch: str = ""
+    kept: tuple[str, ...] = ()
+    fetched: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class There(NamedTuple):
+    """What the agent says of the repository there."""
+
+    seen: messages.GitSeen
+    refs: dict[str, str]
+
+
+async def look_there(agent: AgentConnection, number: int) -> There:
+    """Raises SidecarError as AgentConnection.request."""
+    seen = await agent.request(lambda id: messages.Git(id, number))
+    if not isinstance(seen, messages.GitSeen):
+        raise _garbled("what repository is there")
+    if seen.head and not _is_oid(seen.head):
+        raise _garbled("where its HEAD is")
+    return There(seen, _refs(seen.body))
+
+
+class Push:
+    """Brings one repository there up to the one here.
+
+    Args:
+        root: the project here.
+        host: as the configuration calls it.
+        side: what sync knows.
+    """
+
+    def __init__(
+        self, root: Path, host: str, agent: AgentConnection, number: int, side: Side
+    ) -> None:
+        self._root, self._host = root, host
+        self._staged_there: set[str] = set()
+        self._agent, self._number, self._side = agent, number, side
+
+    async def look(self) -> Outcome:
+        """Where both repositories are, as far as that is known without bringing anything over."""
+        repository = await asyncio.to_thread(here.look, self._root)
+        if repository is None or repository.left:
+            return _left_here(repository)
+        there = await look_there(self._agent, self._number)
+        return self._apart_or(repository, there) or await self._compared(repository, there)
+
+    async def follow(
+        self, *, make: bool = False, anyway: bool = False, yes: bool = False
+    ) -> Outcome:
+        """Brings branch, HEAD and index there up to here.
+
+        Args:
+            make: make a repository where there is none.
+            anyway: also where commits were made there; they are brought here and kept there.
+            yes: send whatever the size.
+        Raises:
+            SidecarError: git fails on one side, or the connection went away.
+        """
+        outcome = Outcome("waits", "files are still on their way", "it is tried again behind them")
+        for _ in range(TRIES):
+            repository = await asyncio.to_thread(here.look, self._root)
+            if repository is None or repository.left:
+                return _left_here(repository)
+            there = await look_there(self._agent, self._number)
+            if make and there.seen.version and not there.seen.kind:
+                await self._make(repository)
+                there = await look_there(self._agent, self._number)
+            before = self._apart_or(repository, there)
+            if before is not None:
+                return before
+            if there.seen.busy:
+                fix = "it follows when that is over"
+                return Outcome("waits", f"{self._host}: {there.seen.busy}", fix)
+            fetched, apart = await self._fetched(repository, there)
+            if apart is not None and not anyway:
+                return apart
+            try:
+                return await self._moved(repository, there, fetched, yes=yes)
+            except RemoteError as error:
+                if error.code not in ("git-differs", "git-behind", "git-busy"):
+                    raise
+                outcome = Outcome("waits", f"{error.what}: {error.why}".rstrip(": "))
+        return outcome
+
+    def _apart_or(self, repository: Repository, there: There) -> Outcome | None:
+        """What keeps the one there from following, of what is no matter of commits."""
+        seen = there.seen
+        if not seen.version:
+            return Outcome("none", f"there is no git on {self._host}; files are synced without")
+        if seen.kind == "inside":
+            text = f"the folder lies in the repository {seen.why} on {self._host}"
+            return Outcome("left", text, "make the project's folder a repository of its own there")
+        if seen.kind == "left":
+            return Outcome("left", f"the repository on {self._host} is left alone: {seen.why}")
+        if not seen.kind:
+            text = f"there is no repository on {self._host}"
+            return Outcome("absent", text, "run `sidecar git push` to make it")
+        if seen.algorithm != repository.algorithm:
+            text = f"objects are named by {repository.algorithm} here, {seen.algorithm} there"
+            return Outcome("left", text)
+        return None
+
+    async def _compared(self, repository: Repository, there: There) -> Outcome:
+        seen = there.seen
+        was = there.refs.get(repository.branch, "") if repository.branch else seen.head
+        if was and was != repository.head:
+            present = await asyncio.to_thread(here.known, self._root, [was])
+            mine = was in present and await asyncio.to_thread(
+                here.was_here, self._root, repository.branch, repository.head, was
+            )
+            if not mine:
+                text = f"{self._host} has commits that are not here"
+                return Outcome("apart", text, "run `sidecar git push` to bring them here")
+        if (seen.head, seen.branch) == (repository.head, repository.branch):
+            return _same(repository)
+        text = seen.busy or f"{self._host} is at {_place(seen.branch, seen.head)}"
+        return Outcome("waits", text, "run `sidecar git push`", seen.head, seen.branch)
+
+    async def _make(self, repository: Repository) -> None:
+        branch = repository.branch or "refs/heads/main"
+        await self._agent.request(
+            lambda id: messages.GitMake(id, self._number, repository.algorithm, branch)
+        )
+
+    # --- what was committed there
+
+    async def _fetched(self, repository: Repository, there: There) -> tuple[str, Outcome | None]:
+        """Brings here what was committed there, on the branch that is to move or where HEAD is
+        detached; and says whether that is why nothing moves."""
+        was = there.refs.get(repository.branch, "") if repository.branch else there.seen.head
+        if not was or was == repository.head:
+            return "", None
+        branch, head = repository.branch, repository.head
+        present = await asyncio.to_thread(here.known, self._root, [was])
+        if was in present and await asyncio.to_thread(here.was_here, self._root, branch, head, was):
+            return "", None
+        ref = await asyncio.to_thread(here.tracking_ref, self._root, self._host, branch)
+        if was not in present:
+            await self._fetch(was, [head] if head else [])
+        await asyncio.to_thread(here.set_ref, self._root, ref, was)
+        ahead = await asyncio.to_thread(here.count, self._root, head, was)
+        short = ref.removeprefix("refs/remotes/")
+        commits = f"{ahead} commit{'' if ahead == 1 else 's'}"
+        return ref, Outcome(
+            "apart",
+            f"{self._host} has {commits} that {'is' if ahead == 1 else 'are'} not here: {short}",
+            f"`git merge {short}` takes them over; `sidecar git repair` sets them aside there",
+            there.seen.head,
+            there.seen.branch,
+            fetched=ref,
+        )
+
+    async def _fetch(self, want: str, haves: list[str]) -> None:
+        process = await asyncio.to_thread(here.take_pack, self._root)
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):  # then its status says why
+                async with contextlib.aclosing(
+                    self._agent.parts(lambda id: messages.GitWant(id, self._number, [want], haves))
+                ) as parts:
+                    async for part in parts:
+                        if not isinstance(part, messages.GitPart):
+                            raise _garbled("a pack")
+                        await asyncio.to_thread(process.stdin.write, part.body)
+            _, said = await asyncio.to_thread(process.communicate)
+            if process.returncode:
+                why = said.decode("utf-8", "replace").strip()[-400:]
+                raise SyncError(f"What {self._host} sent was not taken", why, code="git")
+        finally:
+            await asyncio.to_thread(_ended, process)
+
+    # --- what is sent
+
+    async def _moved(
+        self, repository: Repository, there: There, fetched: str, *, yes: bool
+    ) -> Outcome:
+        seen, head = there.seen, repository.head
+        digest = self._side.digest()
+        what = await asyncio.to_thread(
+            here.what_is_staged, self._root, head, self._side.local, self._side.stays_here
+        )
+        blobs = here.blobs(what)
+        missing = {}
+        if head:
+            tags = await asyncio.to_thread(here.tags, self._root, head)
+            missing = {name: oid for name, oid in tags.items() if name not in there.refs}
+        commits = [head, *missing.values()] if head else []
+        await self._send(commits, blobs - self._staged_there, there, yes=yes)
+        self._staged_there = blobs
+        if digest != self._side.digest():
+            raise RemoteError("files are still on their way", code="git-behind")
+        now = await asyncio.to_thread(here.look, self._root)
+        if now is None or (now.head, now.branch) != (head, repository.branch):
+            raise RemoteError("the repository here is moving", code="git-behind")
+        moved = await self._move(repository, seen, there, missing, digest, staged.pack(what))
+        if not isinstance(moved, messages.GitMoved):
+            raise _garbled("where its HEAD is")
+        return _same(repository)._replace(kept=tuple(moved.kept), fetched=fetched)
+
+    async def _move(
+        self,
+        repository: Repository,
+        seen: messages.GitSeen,
+        there: There,
+        tags: dict[str, str],
+        digest: str,
+        body: bytes,
+    ) -> Any:
+        branch = repository.branch
+        number = 0
+
+        def move(id: int, part: bytes, *, last: bool) -> messages.GitMove:
+            nonlocal number
+            number = id
+            return messages.GitMove(
+                id, self._number, branch, repository.head, seen.branch, seen.head,
+                there.refs.get(branch, ""), tags, digest, last, part,
+            )  # fmt: skip
+
+        size = frames.MAX_FRAME // 2
+        *first, last = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+        if first:
+            number = self._agent.fresh_id()
+            for part in first:
+                await self._agent.send(move(number, part, last=False))
+        return await self._agent.request(lambda id: move(id, last, last=True), number=number)
+
+    async def _send(self, commits: list[str], blobs: set[str], there: There, *, yes: bool) -> None:
+        """The objects that are missing there."""
+        held = sorted({*there.refs.values(), *filter(None, [there.seen.head])})
+        haves = await asyncio.to_thread(here.known, self._root, held)
+        wants = [*(oid for oid in commits if oid not in haves), *sorted(blobs)]
+        if not wants:
+            return
+        process = await asyncio.to_thread(here.start_pack, self._root, wants, sorted(haves))
+        assert process.stdout is not None
+        try:
+            await self._stream(process.stdout.read, yes=yes)
+        finally:
+            await asyncio.to_thread(_ended, process)
+
+    async def _stream(self, read: Callable[[int], bytes], *, yes: bool) -> None:
+        """Sends a pack as it comes out of git. One that is not whole is refused there."""
+        head = await asyncio.to_thread(read, SMALL)
+        if len(head) < 12 or head[:4] != b"PACK":
+            raise SyncError("git made no pack", code="git")
+        (objects,) = struct.unpack(">L", head[8:12])
+        if not objects:
+            return
+        number, sent = self._agent.fresh_id(), 0
+        lane = frames.SAVES if len(head) < SMALL else frames.BULK
+        chunk = head
+        while True:
+            following = await asyncio.to_thread(read, frames.CHUNK) if lane == frames.BULK else b""
+            sent += len(chunk)
+            if sent > ASK_ABOVE and not yes:
+                await self._give_up(number, objects)
+            if not following:
+                break
+            await self._part(number, objects, chunk)
+            chunk = following
+        last = chunk
+        await self._agent.request(
+            lambda id: messages.GitPack(id, self._number, objects, True, last), lane, number=number
+        )
+
+    async def _part(self, number: int, objects: int, chunk: bytes) -> None:
+        for at in range(0, len(chunk), frames.CHUNK):
+            part = chunk[at : at + frames.CHUNK]
+            await self._agent.send(
+                messages.GitPack(number, self._number, objects, False, part), frames.BULK
+            )
+
+    async def _give_up(self, number: int, objects: int) -> None:
+        """Ends the stream; the other side finds the pack cut off and keeps nothing of it."""
+        with contextlib.suppress(RemoteError):
+            await self._agent.request(
+                lambda id: messages.GitPack(id, self._number, objects, True, b""),
+                frames.BULK,
+                number=number,
+            )
+        raise SyncError(
+            f"The repository has over {ASK_ABOVE >> 20} MB to send to {self._host}",
+            "nobody has agreed to that yet",
+            "run `sidecar git push --yes`, or set git = false",
+            code="git-large",
+        )
+
+
+def _left_here(repository: Repository | None) -> Outcome:
+    if repository is None:
+        return Outcome("none", "the project is no git repository here")
+    return Outcome("left", f"the repository here is not followed: {repository.left}")
+
+
+def _same(repository: Repository) -> Outcome:
+    head, branch = repository.head, repository.branch
+    return Outcome("same", f"at {_place(branch, head)}", "", head, branch, notes=repository.notes)
+
+
+def _place(branch: str, head: str) -> str:
+    name = branch.removeprefix("refs/heads/")
+    return f"{name} {head[:9]}".strip() if head else f"{name}, without a commit"
+
+
+def _refs(body: bytes) -> dict[str, str]:
+    unfold = zlib.decompressobj()
+    try:
+        found = json.loads(unfold.decompress(body, MOST_REFS).decode("ascii")) if body else {}
+    except (zlib.error, ValueError, RecursionError):
+        raise _garbled("its branches") from None
+    if not isinstance(found, dict) or not all(_is_ref(*pair) for pair in found.items()):
+        raise _garbled("its branches")
+    return found
+
+
+def _is_ref(name: Any, oid: Any) -> bool:
+    """An object's name goes into command lines of ours."""
+    return isinstance(name, str) and isinstance(oid, str) and _is_oid(oid)
+
+
+def _is_oid(text: str) -> bool:
+    return len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
+
+
+def _garbled(what: str) -> RemoteError:
+    return RemoteError(f"The remote machine said {what} in a way that is not understood")
+
+
+def _ended(process: Any) -> None:
+    """Kills it if it runs, and lets go of its pipes. Blocking."""
+    if process.poll() is None:
+        process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    process.wait()
