@@ -49,12 +49,16 @@ export interface AttachParams {
 }
 
 /**
- * `terminal`: the job has one, so what is typed should go there key by key.
+ * `terminal`: the job has one, so what is typed should go there key by key. `folders`, `cwd`
+ * and `links` as in RunResult.
  */
 export interface AttachResult {
   job: string;
   host: string;
   terminal: boolean;
+  folders: Folder[];
+  cwd: string;
+  links: boolean;
 }
 
 /**
@@ -183,6 +187,14 @@ export interface Failure {
   frames: Frame[];
   kind: "" | "chained" | "ignored" | "inside";
   test: string;
+}
+
+/**
+ * The same folder on both sides, by one of its names on each.
+ */
+export interface Folder {
+  here: string;
+  there: string;
 }
 
 /**
@@ -512,8 +524,9 @@ export interface RunParams {
  * The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
  * `headline`: one line that says where and with what it runs. `before`: what runs there from
  * earlier sessions, for the first run of one. `warning`: why the job will not outlive the login
- * session there. `args`: that it runs with, given or
- * recalled.
+ * session there. `args`: that it runs with, given or recalled. `folders`: what the program calls
+ * the project's files; `cwd`: where it runs there; `links`: the person wants places in its output
+ * to lead to the files here.
  */
 export interface RunResult {
   job: string;
@@ -524,6 +537,9 @@ export interface RunResult {
   args: string[];
   before: string;
   warning: string;
+  folders: Folder[];
+  cwd: string;
+  links: boolean;
 }
 
 /**

@@ -291,12 +291,20 @@ class RunParams(Place, frozen=True, kw_only=True):
     frozen: bool | None = None
 
 
+class Folder(Message, frozen=True, kw_only=True):
+    """The same folder on both sides, by one of its names on each."""
+
+    here: str
+    there: str
+
+
 class RunResult(Message, frozen=True, kw_only=True):
     """The job runs. Its output follows as `sidecar/output`, unless `detach` was asked for.
     `headline`: one line that says where and with what it runs. `before`: what runs there from
     earlier sessions, for the first run of one. `warning`: why the job will not outlive the login
-    session there. `args`: that it runs with, given or
-    recalled."""
+    session there. `args`: that it runs with, given or recalled. `folders`: what the program calls
+    the project's files; `cwd`: where it runs there; `links`: the person wants places in its output
+    to lead to the files here."""
 
     job: str
     host: str
@@ -306,6 +314,9 @@ class RunResult(Message, frozen=True, kw_only=True):
     args: list[str] = []
     before: str = ""
     warning: str = ""
+    folders: list[Folder] = []
+    cwd: str = ""
+    links: bool = True
 
 
 class ArgumentsParams(Place, frozen=True, kw_only=True):
@@ -359,11 +370,15 @@ class AttachParams(JobParams, frozen=True, kw_only=True):
 
 
 class AttachResult(Message, frozen=True, kw_only=True):
-    """`terminal`: the job has one, so what is typed should go there key by key."""
+    """`terminal`: the job has one, so what is typed should go there key by key. `folders`, `cwd`
+    and `links` as in RunResult."""
 
     job: str
     host: str
     terminal: bool = False
+    folders: list[Folder] = []
+    cwd: str = ""
+    links: bool = True
 
 
 class Output(Message, frozen=True, kw_only=True):

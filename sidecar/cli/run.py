@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, TypedDict, TypeVar
 
 from sidecar import api
-from sidecar.cli import keys, last_words, place, screen, terminal
+from sidecar.cli import keys, last_words, links, place, screen, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
 from sidecar.errors import SidecarError, UsageError
@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace, params: api.RunParams) -> int:
         if params.detach:
             print(started.job)
             return 0
-        job.is_at(started.job, started.host)
+        job.begins(started)
         return job.show() if params.terminal else job.follow(stdin=True)
 
 
@@ -123,7 +123,7 @@ def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
         job.follows = follow
         found = job.ask("sidecar/attach", params, api.AttachResult)
-        job.is_at(found.job, found.host)
+        job.begins(found)
         if stdin and found.terminal and screen.is_ours():
             return job.show()
         return job.follow(stdin=stdin)
@@ -173,6 +173,7 @@ class _Job:
         self._early: list[api.Output] | None = []
         """Output that came before it is shown: a job that has this terminal asks for keys only
         when keys go there. None from then on."""
+        self._links: dict[int, links.Linker] = {}
         self._has_terminal = False
         self._interrupted = 0
         self._unread = False
@@ -228,10 +229,14 @@ class _Job:
             progress.end()
         return self._hub.take(number, result)
 
-    def is_at(self, job: str, host: str) -> None:
+    def begins(self, job: api.RunResult | api.AttachResult) -> None:
         """It runs. What is said to it goes to its host, whichever is used meanwhile."""
-        self.id = job
-        self.host = self._where["host"] = host
+        self.id = job.job
+        self.host = self._where["host"] = job.host
+        folders = [links.Folder(one.here, one.there) for one in job.folders] if job.links else []
+        for descriptor in (1, 2):
+            if folders and links.may_be_shown(descriptor):
+                self._links[descriptor] = links.Linker(folders, job.cwd)
 
     def show(self) -> int:
         """Lends this terminal to the job until that ends, or is left by `~d`. Returns what a
@@ -300,7 +305,10 @@ class _Job:
         files: list[Any] = [self._hub, self._wake]
         if reading and self._input is None:
             files.append(0)
-        ready, _, _ = select.select(files, [], [])
+        held = any(one.holds for one in self._links.values())
+        ready, _, _ = select.select(files, [], [], links.SOON if held else None)
+        if not ready:
+            self._show_held()
         if self._hub in ready:
             self._hub.read()
             self._take_input_answer()
@@ -325,10 +333,11 @@ class _Job:
         if self._unread or part.job != self.id:
             return
         data = base64.b64decode(part.data) if part.encoding == "base64" else part.data.encode()
-        view = memoryview(data)
+        descriptor = 1 if part.stream == "stdout" else 2
+        if linker := self._links.get(descriptor):
+            data = linker.feed(data)
         try:
-            while view:
-                view = view[os.write(1 if part.stream == "stdout" else 2, view) :]
+            _write(descriptor, data)
         except BrokenPipeError:
             # Nobody reads it any more. A program here would hear of that when it next writes;
             # this one writes to its log, and Python programs ignore SIGPIPE: so TERM.
@@ -341,9 +350,14 @@ class _Job:
                 raise
             self._closed = self._unread = True  # the window was closed, and SIGHUP is on its way
 
+    def _show_held(self) -> None:
+        for descriptor, linker in self._links.items():
+            _write(descriptor, linker.flush())
+
     def _exited(self, end: api.Exited) -> None:
         if self.id and end.job != self.id:
             return
+        self._show_held()
         self._left = end.left
         for line in end.advice.splitlines():
             terminal.complain(line)
@@ -423,6 +437,12 @@ class _Job:
 
 def _only_wake(_number: int, _frame: FrameType | None) -> None:
     """The wakeup descriptor carries the signal's number into the loop."""
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _read_stdin() -> bytes:

@@ -92,5 +92,7 @@ class Config(Settings, frozen=True, kw_only=True):
     linger: Annotated[float | None, values.DURATION] = None
     """How long the hub stays after its last client has gone; left out: the ControlPersist of the
     ssh configuration, else 0."""
+    links: bool = True
+    """Places in a job's output, on a terminal, lead to the files here."""
     hosts: dict[str, Host] = {}
     sync: Sync = Sync()

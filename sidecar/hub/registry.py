@@ -104,6 +104,7 @@ class Registry:
         session = await self._opened(project, name, settings, loaded.config.sync)
         session.interpreters.origins = loaded.origins
         self._linger[project.root, name] = loaded.config.linger
+        session.links = loaded.config.links
         session.clients.add(client)
         self.mark(project, loaded.chosen)
         if retiring := self._retiring.pop((project.root, name), None):

@@ -134,6 +134,7 @@ class Runs:
             log_max=session.host.log_max,
             frozen=copy,
             ahead=ahead,
+            paths=session.path_map(copy),
         )
         if not params.detach:
             explain = partial(advice.explained, session, params.cwd)
@@ -155,6 +156,9 @@ class Runs:
             args=params.args,
             before=before,
             warning=job.warning,
+            folders=session.folders(copy),
+            cwd=command.cwd,
+            links=session.links,
         )
 
     async def arguments(self, client: Client, params: api.ArgumentsParams) -> api.ArgumentsResult:
@@ -212,6 +216,10 @@ class Runs:
         job = await self._named(session, params.job)
         listed = await session.jobs.listed(await session.connected())
         known = next((one for one in listed if one.id == job.id), None)
+        copy, cwd = (known.record.get("frozen", ""), known.cwd) if known else ("", "")
+        copy = "" if "/" in copy else copy  # a record there may say anything
+        if session.engine.remote_root:
+            job.runs_in(session.path_map(copy), cwd)
         until = None
         if known is not None and known.state == "running" and not params.follow:
             until = known.log_bytes
@@ -225,7 +233,14 @@ class Runs:
         )
         self._view(session, client, viewer)
         terminal = known is not None and known.terminal
-        return api.AttachResult(job=job.id, host=session.name, terminal=terminal)
+        return api.AttachResult(
+            job=job.id,
+            host=session.name,
+            terminal=terminal,
+            folders=session.folders(copy),
+            cwd=cwd,
+            links=session.links,
+        )
 
     # --- life --------------------------------------------------------------------------------
 

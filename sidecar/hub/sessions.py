@@ -24,6 +24,7 @@ import msgspec
 from sidecar import api
 from sidecar.config import laptop, model, places
 from sidecar.config.project import Project
+from sidecar.core.copies import place
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
@@ -67,6 +68,7 @@ class Session:
         self.clients: set[Client] = set()
         self.in_use = True
         """Runs and saves go here where no host is named; the registry knows."""
+        self.links = True
         self.failed: SidecarError | None = None
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
@@ -178,10 +180,24 @@ class Session:
         self.host = host
         return True
 
-    def path_map(self) -> PathMap:
-        """Both spellings of the root on each side; only when attached."""
+    def path_map(self, copy: str = "") -> PathMap:
+        """Both spellings of the root on each side; only when attached.
+
+        Args:
+            copy: of the code, that a frozen run's files are in.
+        """
         local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
-        return PathMap(list(local), [self.engine.remote_root])
+        root = self.engine.remote_root
+        return PathMap(list(local), [root, place(root, copy)] if copy else [root])
+
+    def folders(self, copy: str = "") -> list[api.Folder]:
+        """What programs there call the project, the deepest first; none where it is not
+        attached."""
+        if not self.engine.remote_root:
+            return []
+        here = str(self.project.spelled)
+        there = reversed(self.path_map(copy).remote)
+        return [api.Folder(here=here, there=folder) for folder in there]
 
     async def ready(self, *, unasked: bool = False) -> AgentConnection:
         """Both sides, brought together over a connection that stands.

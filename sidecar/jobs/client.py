@@ -87,6 +87,7 @@ class JobsClient:
         detach: bool = False,
         launch: Sequence[str] = (),
         log_max: int = 0,
+        paths: PathMap | None = None,
         frozen: str = "",
         kept: bool = False,
         ahead: str = "",
@@ -103,6 +104,7 @@ class JobsClient:
             job: its id; give one, and the same one again, to repeat a run whose answer was lost.
             detach: nobody looks at its output.
             launch: what the command is put behind.
+            paths: maps the files of its tracebacks, where it has names of its own for them.
             log_max: bytes that its log may have; 0 for the usual bound.
             frozen, kept, ahead: the copy of the code that it runs from, as in messages.Run.
         Returns:
@@ -114,7 +116,7 @@ class JobsClient:
             Disconnected: the connection went; whether it started is not known (see `job`).
         """
         name = job or new_id()
-        handle = Job(name, self.host, self.paths, cwd, fresh=True)
+        handle = Job(name, self.host, paths or self.paths, cwd, fresh=True)
         handle.listen(agent)
         if not detach:
             handle.hold()

@@ -93,6 +93,11 @@ class Job:
         self._keyboard = Keyboard(job, fresh=fresh)
         self._size: tuple[int, int] | None = None
 
+    def runs_in(self, paths: PathMap, cwd: str) -> None:
+        """What its tracebacks call the project's files, and what relative names are relative to:
+        for a job that another session started."""
+        self._reader.paths, self._reader.cwd = paths, cwd
+
     # --- connections: for JobsClient ---------------------------------------------------------
 
     def listen(self, agent: AgentConnection) -> None:

@@ -52,7 +52,7 @@ class OutputReader:
     """
 
     def __init__(self, job: str, host: str, paths: PathMap | None, cwd: str = "") -> None:
-        self._job, self._host, self._paths, self._cwd = job, host, paths, cwd
+        self._job, self._host, self.paths, self.cwd = job, host, paths, cwd
         # On a terminal both streams come as one; apart, stderr is where tracebacks go.
         self._stderr, self._stdout = TracebackParser(), TracebackParser()
         self._parsed = 0
@@ -109,13 +109,13 @@ class OutputReader:
 
     def _local(self, file: str) -> str:
         """The file here; "" where there is none."""
-        if self._paths is None:
+        if self.paths is None:
             return ""
         if posixpath.isabs(file):
-            return self._paths.to_local(file) or ""
+            return self.paths.to_local(file) or ""
         # "<string>" looks like a relative name, too, so this one must be there.
-        there = posixpath.join(self._cwd or self._paths.remote[0], file)
-        found = self._paths.to_local(there) or ""
+        there = posixpath.join(self.cwd or self.paths.remote[0], file)
+        found = self.paths.to_local(there) or ""
         return found if os.path.isfile(found) else ""
 
 
