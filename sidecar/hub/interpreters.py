@@ -133,7 +133,12 @@ class Interpreters:
                     look = await asyncio.shield(self._looking(key))
                 except RemoteError as error:
                     raise self._placed(error) from None
-                found = look.found or await self._decided(agent, look)
+                if look.found is None:
+                    found = await self._decided(agent, look)
+                else:
+                    found = look.found
+                    if not key.wanted:
+                        await self._try_to_write(self._setting(found))
                 self._chosen = self._key(agent), found
             return self._chosen[1]
 
@@ -248,10 +253,7 @@ class Interpreters:
             source = "as you chose"
         found = await self._asked(agent, row.setting)
         if source != BY_DEFAULT:
-            try:
-                await self._written(row.setting)
-            except SidecarError as error:
-                log.warning("%s is not written down: %s", row.setting, error)
+            await self._try_to_write(row.setting)
         return found._replace(source=source)
 
     async def _question(self, look: _Look) -> Row:
@@ -283,6 +285,20 @@ class Interpreters:
             f"in {LOCAL}",
             code="which-python",
         )
+
+    def _setting(self, found: messages.PythonFound) -> str:
+        """What the configuration says for an interpreter that the agent chose."""
+        inside = self._session.engine.remote_root + "/"
+        if found.path.startswith(inside):
+            return found.path[len(inside) :]
+        _, _, name = found.source.rpartition("conda environment ")
+        return f"conda:{name}"
+
+    async def _try_to_write(self, setting: str) -> None:
+        try:
+            await self._written(setting)
+        except SidecarError as error:
+            log.warning("%s is not written down: %s", setting, error)
 
     async def _written(self, setting: str) -> None:
         """Raises ConfigError."""

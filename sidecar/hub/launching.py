@@ -32,6 +32,14 @@ def behind(launch: str, *, terminal: bool) -> list[str]:
     return ["/bin/sh", "-c", f'exec {launch} "$@"', "sidecar"]
 
 
+def variables(launch: str) -> dict[str, str]:
+    """What a launcher is told besides, so that every Ctrl-C is the program's: srun keeps the first
+    one for itself, and kills at the second, unless this is set (its `--disable-status`)."""
+    words = shlex.split(launch)
+    has_srun = any(posixpath.basename(word) == "srun" for word in words)
+    return {"SLURM_DISABLE_STATUS": "1"} if has_srun else {}
+
+
 async def refuse_a_login_node(session: Session) -> None:
     """Where `sbatch` is on PATH and this is no allocation, nothing is run before somebody said how:
     a job there is in the way of everybody, and is soon killed.

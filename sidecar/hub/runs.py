@@ -106,7 +106,12 @@ class Runs:
         if session.host.freeze if params.frozen is None else params.frozen:
             copy = name if consent.as_is else barrier.tree
             command, ahead = frozen.command(params, paths, python, looked, lines, copy)
-        env = {**session.host.environment(client.environ), **params.env, **command.env}
+        env = {
+            **launching.variables(launch),
+            **session.host.environment(client.environ),
+            **params.env,
+            **command.env,
+        }
         job = await session.jobs.run(
             agent,
             session.number,
