@@ -120,6 +120,9 @@ def _sshd_box(
 def _lend(box: Box, transport: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     box.transport = transport
     box.fresh()
+    if shutil.which("sbatch"):
+        # A machine of a cluster: as if in an allocation, for a login node runs nothing unasked.
+        (box.home / ".profile").write_text("export SLURM_JOB_ID=1\n")
     monkeypatch.setenv("SIDECAR_SSH_CONFIG", str(box.ssh_config))
     yield box
     box.end_jobs()

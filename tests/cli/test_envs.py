@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -274,18 +273,3 @@ def test_launch_stands_before_the_command_of_every_job(nearby: Laptop, embedded:
     missing = nearby.sidecar("run", "main.py")
     assert missing.returncode == 125
     assert "no-such-launcher" in missing.stderr
-
-
-@pytest.mark.parametrize("name", ["fish", "tcsh", "zsh"])
-def test_a_person_with_another_shell_has_its_environment(
-    nearby: Laptop, embedded: Box, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shell = shutil.which(name)
-    if shell is None:
-        pytest.skip(f"only on machines with {name}")
-    line = "setenv SITE there" if name == "tcsh" else "export SITE=there"
-    nearby.configure(f'{HOST}setup = "{line}"\n')
-    nearby.write("show.py", SHOW)
-    # The server of this test gives its own environment to the agent, which asks that shell.
-    monkeypatch.setenv("SHELL", shell)
-    assert nearby.sidecar("run", "show.py", "SITE").stdout == "there\n"
