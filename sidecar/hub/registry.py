@@ -111,6 +111,12 @@ class Registry:
             retiring.cancel()
         return session
 
+    async def present(self, session: Session) -> Session:
+        """What has that session's place now: itself, or the one that a changed configuration put
+        there."""
+        async with self._opening:
+            return self._sessions.get((session.root, session.name), session)
+
     def of_path(self, path: str) -> list[Session]:
         """The open sessions of the project that owns this absolute path."""
         project = find_project(Path(path))

@@ -143,7 +143,7 @@ class Runs:
         )
         if not params.detach:
             explain = partial(advice.explained, session, params.cwd)
-            finder = _Finder(session, job.id)
+            finder = _Finder(self._registry, session, job.id)
             self._view(session, client, Viewer(client, finder, job=job, explain=explain))
             self.leftovers.started(client, session, job)
         before = await self.leftovers.told(greeting)
@@ -230,7 +230,7 @@ class Runs:
             until = known.log_bytes
         viewer = Viewer(
             client,
-            _Finder(session, job.id),
+            _Finder(self._registry, session, job.id),
             job=job,
             offset=params.offset,
             until=until,
@@ -327,10 +327,11 @@ async def _refuse_what_is_others(session: Session, job: Job) -> None:
 class _Finder:
     """Gives a job over the connection that stands now."""
 
-    def __init__(self, session: Session, name: str) -> None:
-        self._session, self._name = session, name
+    def __init__(self, registry: Registry, session: Session, name: str) -> None:
+        self._registry, self._session, self._name = registry, session, name
 
     async def __call__(self) -> Job:
+        self._session = await self._registry.present(self._session)
         agent = await self._session.connected(unasked=True)
         return self._session.jobs.find(agent, self._name)
 

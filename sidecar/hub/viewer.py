@@ -30,7 +30,7 @@ class Viewer:
 
     Args:
         find: gives the job over the connection that stands.
-        job: where it is known already.
+        job: where it is known already; else, and when its session has ended, it is looked for.
         offset: of the log, to begin at.
         until: an offset of the log at which it is enough; None: the job's end.
         explain: adds to the job's end what this side knows of it.
@@ -81,12 +81,18 @@ class Viewer:
                 await self._reads.reads(self, None)
 
     async def _look(self) -> None:
-        job = self._job or await self._find()
+        job = self._job
+        if job is None or job.closed:
+            job = await self._find()
         self._name, self._host = job.id, job.host
-        self._job = None
-        self._reads = job
+        self._job = self._reads = job
         await job.reads(self, self._offset)
-        self._view = await job.view(self._offset, self._take, self._ended)
+        self._view = await job.view(self._offset, self._take, self._ended, self._closed)
+
+    def _closed(self) -> None:
+        """The session ends: its configuration has changed, and another one has the job."""
+        self._behind = True
+        self._news.set()
 
     def _take(self, part: api.Output) -> None:
         if self._behind:

@@ -211,7 +211,7 @@ class JobsClient:
     def close(self) -> None:
         """Nobody here looks any more. The jobs run on."""
         for job in self._jobs.values():
-            job.detach()
+            job.close()
         self._jobs.clear()
 
     def _forget(self) -> None:

@@ -41,14 +41,22 @@ HOLD_EVERY = 128 * 1024
 
 OnOutput = Callable[[api.Output], None]
 OnExit = Callable[[api.Exited], None]
+OnClosed = Callable[[], None]
 
 
 class View:
     """Somebody who looks at a job's output, from an offset on. Ends by `close`."""
 
-    def __init__(self, job: Job, offset: int, on_output: OnOutput, on_exit: OnExit) -> None:
+    def __init__(
+        self,
+        job: Job,
+        offset: int,
+        on_output: OnOutput,
+        on_exit: OnExit,
+        on_closed: OnClosed = lambda: None,
+    ) -> None:
         self._job, self.offset = job, offset
-        self._on_output, self._on_exit = on_output, on_exit
+        self._on_output, self._on_exit, self.closed = on_output, on_exit, on_closed
 
     async def close(self) -> None:
         """Nothing is told any more; the job runs on."""
@@ -90,6 +98,8 @@ class Job:
         self._readers: dict[object, int] = {}
         """Who wants all of its output, and before which offset they have it."""
         self._told_read = -1
+        self.closed = False
+        """Its session has ended: another one has the job, if any."""
         self._keyboard = Keyboard(job, fresh=fresh)
         self._size: tuple[int, int] | None = None
 
@@ -118,6 +128,13 @@ class Job:
         self._stops, self._agent, self._tailed = [], None, False
         self._told_read = -1
         self._keyboard.disconnect()
+
+    def close(self) -> None:
+        """Its session ends. The job runs on."""
+        self.detach()
+        self.closed = True
+        for view in tuple(self._views):
+            view.closed()
 
     def hold(self) -> None:
         """The job sends its output unasked, and what comes is kept until `view` is called, since
@@ -155,14 +172,23 @@ class Job:
 
     # --- what people do with it --------------------------------------------------------------
 
-    async def view(self, offset: int, on_output: OnOutput, on_exit: OnExit) -> View:
-        """Shows the output from that offset on, and then the end. Neither function may raise or
-        wait; a part counts as shown when it returns.
+    async def view(
+        self,
+        offset: int,
+        on_output: OnOutput,
+        on_exit: OnExit,
+        on_closed: OnClosed = lambda: None,
+    ) -> View:
+        """Shows the output from that offset on, and then the end; with the next connection, where
+        there is none. None of the functions may raise or wait; a part counts as shown when it
+        returns.
 
+        Args:
+            on_closed: this job will not show anything any more (`closed`).
         Raises:
             SidecarError: the output cannot be shown from there.
         """
-        view = View(self, offset, on_output, on_exit)
+        view = View(self, offset, on_output, on_exit, on_closed)
         self._views.append(view)
         if self._held is not None:
             held, self._held = self._held, None
@@ -174,6 +200,8 @@ class Job:
         elif not self._tailed or self.exited.done() or offset != self._expected:
             try:
                 await self.tail()
+            except Disconnected:
+                pass  # `resume` has it go on, as for those that look already
             except SidecarError:
                 await self.leave(view)
                 raise

@@ -245,3 +245,18 @@ def test_logs_of_a_job_that_runs_are_what_it_said_so_far(nearby: Laptop) -> None
     assert (done.stdout, done.stderr, done.returncode) == ("one\ntwo\n", "", 0)
     running.stdin.close()
     assert running.wait(PATIENCE) == 1
+
+
+def test_a_run_goes_on_when_the_configuration_changes_under_it(nearby: Laptop) -> None:
+    nearby.write("main.py", "print('begun', flush=True)\nprint('got', input(), flush=True)\n")
+    running = nearby.start("run", "main.py")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"begun\n"
+    settings = nearby.project / "sidecar.local.toml"
+    settings.write_text(settings.read_text() + 'log_max = "5 MB"\n')
+    assert nearby.sidecar("run", "echo", "another").stdout == "another\n"
+    running.stdin.write(b"this\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == b"got this\n"
+    assert running.wait(PATIENCE) == 0
