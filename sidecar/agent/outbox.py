@@ -7,7 +7,7 @@ from typing import Callable
 
 from sidecar.core import frames
 from sidecar.core.credit import Credit
-from sidecar.core.lanes import Lanes
+from sidecar.core.lanes import Lanes, flow_of
 from sidecar.core.messages import Message, encode
 
 
@@ -39,13 +39,13 @@ class Outbox:
         Raises:
             LinkClosed: nothing can be sent any more.
         """
-        data = frames.encode(encode(message, lane))
+        data, flow = frames.encode(encode(message, lane)), flow_of(message, lane)
         with self._changed:
-            while self._lanes.full(lane) and not self._closing:
+            while self._lanes.full(lane, flow) and not self._closing:
                 self._changed.wait()
             if self._closing:
                 raise LinkClosed
-            self._lanes.put(lane, data)
+            self._lanes.put(lane, data, flow)
             self._changed.notify_all()
 
     def acknowledged(self, lane: int, processed: int) -> None:

@@ -1,7 +1,7 @@
 """What waits to be sent, in the order in which it may go: both ends' senders are built on it."""
 
-from collections import deque
-from typing import Deque, List, Tuple
+from collections import OrderedDict, deque
+from typing import Any, Deque, Dict, List, Tuple
 
 from sidecar.core import frames
 from sidecar.core.credit import LANES as ACKNOWLEDGED
@@ -13,29 +13,71 @@ packet a frame, and asyncssh puts another, empty one before each; more than this
 keystroke waiting behind it."""
 
 QUEUE = 512 * 1024
-"""Bytes that may wait on STREAMS and on BULK before whoever makes more is held back."""
+"""Bytes that may wait on STREAMS and on BULK before whoever makes more is held back. All flows of
+a lane share it, but each may have SHARE."""
+
+SHARE = 2 * frames.CHUNK
 
 ACK_EVERY = frames.CHUNK // 2
 """Processed bytes after which the receiver acknowledges. Less is not worth a frame of its own,
 and stays below the least credit, so nobody waits for it."""
 
 
+def flow_of(message: Any, lane: int) -> Any:
+    """What a message must keep its order with: on STREAMS, a job's or a stream's other messages,
+    whose first field names it; else all of the lane."""
+    return message[0] if lane == frames.STREAMS else None
+
+
+class _Flows:
+    """Frames of one lane, by flow. Flows take turns, frame by frame: the echo of a key in one job
+    does not wait behind all that another one prints."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[Any, Deque[bytes]] = OrderedDict()
+        self._sizes: Dict[Any, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def put(self, flow: Any, data: bytes) -> None:
+        self._queues.setdefault(flow, deque()).append(data)
+        self._sizes[flow] = self.size(flow) + len(data)
+
+    def take(self) -> bytes:
+        flow, queue = self._queues.popitem(last=False)
+        data = queue.popleft()
+        if queue:
+            self._queues[flow] = queue
+            self._sizes[flow] -= len(data)
+        else:
+            del self._sizes[flow]
+        return data
+
+    def size(self, flow: Any) -> int:
+        return self._sizes.get(flow, 0)
+
+
 class Lanes:
-    """Queues of encoded frames, one a lane: the lowest lane goes first, and each keeps its
-    order. STREAMS and BULK go while there is credit."""
+    """Queues of encoded frames, one a lane: the lowest lane goes first, and each keeps the order
+    of what belongs together. STREAMS and BULK go while there is credit."""
 
     def __init__(self, credit: Credit) -> None:
         self._credit = credit
-        self._queues: Tuple[Deque[bytes], ...] = tuple(deque() for _ in frames.LANES)
+        self._queues: Tuple[_Flows, ...] = tuple(_Flows() for _ in frames.LANES)
         self._sizes = [0] * len(frames.LANES)
 
-    def put(self, lane: int, data: bytes) -> None:
-        self._queues[lane].append(data)
+    def put(self, lane: int, data: bytes, flow: Any = None) -> None:
+        self._queues[lane].put(flow, data)
         self._sizes[lane] += len(data)
 
-    def full(self, lane: int) -> bool:
-        """Whoever would put more on this lane has to wait."""
-        return lane in ACKNOWLEDGED and self._sizes[lane] >= QUEUE
+    def full(self, lane: int, flow: Any = None) -> bool:
+        """Whoever would put more of this flow on this lane has to wait."""
+        return (
+            lane in ACKNOWLEDGED
+            and self._sizes[lane] >= QUEUE
+            and self._queues[lane].size(flow) >= SHARE
+        )
 
     def empty(self) -> bool:
         return not any(self._sizes)
@@ -47,7 +89,7 @@ class Lanes:
         for lane in frames.LANES:
             queue = self._queues[lane]
             while queue and size < BATCH and self._may_go(lane):
-                data = queue.popleft()
+                data = queue.take()
                 self._sizes[lane] -= len(data)
                 size += len(data)
                 batch.append(data)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from sidecar.core import frames, messages
 from sidecar.core.credit import Credit
-from sidecar.core.lanes import Lanes
+from sidecar.core.lanes import Lanes, flow_of
 from sidecar.errors import SidecarError
 
 
@@ -45,7 +45,8 @@ class Sender:
         """
         if self._error is not None:
             raise self._error
-        self._lanes.put(lane, frames.encode(messages.encode(message, lane)))
+        data = frames.encode(messages.encode(message, lane))
+        self._lanes.put(lane, data, flow_of(message, lane))
         self._idle.clear()
         self._wake.set()
 
@@ -55,7 +56,7 @@ class Sender:
         Raises:
             SidecarError: the link is over.
         """
-        while self._lanes.full(lane) and self._error is None:
+        while self._lanes.full(lane, flow_of(message, lane)) and self._error is None:
             self._room.clear()
             await self._room.wait()
         self.put(message, lane)
