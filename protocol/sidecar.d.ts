@@ -338,7 +338,8 @@ export interface InterpretersResult {
  * those that it has in use, where they were asked for. `tree`: the content digest of the
  * managed files that it ran on. `asIs`: it ran on what was there, which was not as it was here;
  * `differing`: which files, where that is known. `frozen`: it runs
- * from a copy of the code of its own.
+ * from a copy of the code of its own. `changed`: how many managed files are
+ * not what they were at its start, where it runs and is not frozen.
  */
 export interface Job {
   id: string;
@@ -367,6 +368,32 @@ export interface Job {
   asIs: boolean;
   differing: string[];
   frozen: boolean;
+  changed: number | null;
+}
+
+/**
+ * What is kept of one job. `cwd`: there. `variables`: names of what the run set; values are
+ * kept nowhere. `packages`: of its interpreter, with versions; `cards`: GPUs that it could see, as
+ * "0 NVIDIA H200"; `diff`: a patch from `job.commit` to what ran. `changed`: files that are not
+ * what they were at its start, null where nobody knows.
+ */
+export interface JobDetails {
+  job: Job;
+  cwd: string;
+  variables: string[];
+  packages: Record<string, string>;
+  cards: string[];
+  diff: string;
+  changed: string[] | null;
+}
+
+/**
+ * `job`: an id or a unique prefix of one; "" is the newest.
+ */
+export interface JobParams {
+  project?: string;
+  host?: string;
+  job?: string;
 }
 
 /**
@@ -459,6 +486,24 @@ export interface PullResult {
   plan: string[];
 }
 
+/**
+ * Runs what a job ran, with today's code, or with the job's own where `frozen`. `env`: values
+ * for the variables that were given with the run; the rest as in RunParams.
+ */
+export interface RerunParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  frozen?: boolean;
+  env?: Record<string, string>;
+  asIs?: boolean;
+  detach?: boolean;
+  terminal?: boolean;
+  rows?: number;
+  columns?: number;
+  dirty?: string[];
+}
+
 export interface ResizeParams {
   project?: string;
   host?: string;
@@ -527,6 +572,7 @@ export interface RunParams {
  * session there. `args`: that it runs with, given or recalled. `folders`: what the program calls
  * the project's files; `cwd`: where it runs there; `links`: the person wants places in its output
  * to lead to the files here.
+ * `differences`: of `sidecar/rerun`, in lines: how code and environment differ from the job's.
  */
 export interface RunResult {
   job: string;
@@ -540,6 +586,7 @@ export interface RunResult {
   folders: Folder[];
   cwd: string;
   links: boolean;
+  differences: string[];
 }
 
 /**
@@ -787,6 +834,8 @@ export interface Requests {
   'sidecar/input': { params: InputParams; result: Empty };
   'sidecar/resize': { params: ResizeParams; result: Empty };
   'sidecar/signal': { params: SignalParams; result: Empty };
+  'sidecar/rerun': { params: RerunParams; result: RunResult };
+  'sidecar/job': { params: JobParams; result: JobDetails };
   'sidecar/jobs': { params: JobsParams; result: JobsResult };
   'sidecar/attach': { params: AttachParams; result: AttachResult };
   'sidecar/interpreters': { params: InterpretersParams; result: InterpretersResult };

@@ -304,7 +304,8 @@ class RunResult(Message, frozen=True, kw_only=True):
     earlier sessions, for the first run of one. `warning`: why the job will not outlive the login
     session there. `args`: that it runs with, given or recalled. `folders`: what the program calls
     the project's files; `cwd`: where it runs there; `links`: the person wants places in its output
-    to lead to the files here."""
+    to lead to the files here.
+    `differences`: of `sidecar/rerun`, in lines: how code and environment differ from the job's."""
 
     job: str
     host: str
@@ -317,6 +318,7 @@ class RunResult(Message, frozen=True, kw_only=True):
     folders: list[Folder] = []
     cwd: str = ""
     links: bool = True
+    differences: list[str] = []
 
 
 class ArgumentsParams(Place, frozen=True, kw_only=True):
@@ -444,7 +446,8 @@ class Job(Message, frozen=True, kw_only=True):
     those that it has in use, where they were asked for. `tree`: the content digest of the
     managed files that it ran on. `as_is`: it ran on what was there, which was not as it was here;
     `differing`: which files, where that is known. `frozen`: it runs
-    from a copy of the code of its own."""
+    from a copy of the code of its own. `changed`: how many managed files are
+    not what they were at its start, where it runs and is not frozen."""
 
     id: str
     host: str
@@ -472,6 +475,7 @@ class Job(Message, frozen=True, kw_only=True):
     as_is: bool = False
     differing: list[str] = []
     frozen: bool = False
+    changed: int | None = None
 
 
 class JobsParams(Place, frozen=True, kw_only=True):
@@ -480,6 +484,35 @@ class JobsParams(Place, frozen=True, kw_only=True):
 
     all: bool = False
     gpus: bool = False
+
+
+class JobDetails(Message, frozen=True, kw_only=True):
+    """What is kept of one job. `cwd`: there. `variables`: names of what the run set; values are
+    kept nowhere. `packages`: of its interpreter, with versions; `cards`: GPUs that it could see, as
+    "0 NVIDIA H200"; `diff`: a patch from `job.commit` to what ran. `changed`: files that are not
+    what they were at its start, null where nobody knows."""
+
+    job: Job
+    cwd: str = ""
+    variables: list[str] = []
+    packages: dict[str, str] = {}
+    cards: list[str] = []
+    diff: str = ""
+    changed: list[str] | None = None
+
+
+class RerunParams(JobParams, frozen=True, kw_only=True):
+    """Runs what a job ran, with today's code, or with the job's own where `frozen`. `env`: values
+    for the variables that were given with the run; the rest as in RunParams."""
+
+    frozen: bool = False
+    env: dict[str, str] = {}
+    as_is: bool = False
+    detach: bool = False
+    terminal: bool = False
+    rows: int = 24
+    columns: int = 80
+    dirty: list[str] = []
 
 
 class JobsResult(Message, frozen=True, kw_only=True):
@@ -726,6 +759,8 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/input": (InputParams, Empty),
     "sidecar/resize": (ResizeParams, Empty),
     "sidecar/signal": (SignalParams, Empty),
+    "sidecar/rerun": (RerunParams, RunResult),
+    "sidecar/job": (JobParams, JobDetails),
     "sidecar/jobs": (JobsParams, JobsResult),
     "sidecar/attach": (AttachParams, AttachResult),
     "sidecar/interpreters": (InterpretersParams, InterpretersResult),

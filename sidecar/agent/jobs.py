@@ -12,6 +12,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from sidecar.agent import (
+    annex,
     attachment,
     control,
     detach,
@@ -181,8 +182,7 @@ class Jobs:
             self._send(m.Started(run.id, run.job, answer["pid"], warning))
             if run.tail:
                 self._tail(run.job, 0)
-            if run.frozen:
-                frozen.prune(self._files.place(run.root)[0], self._here)
+            self._look_around(run, spec)
         except LinkClosed:
             return  # the job runs all the same, and is found by whoever comes next
         except frozen.Later:
@@ -199,6 +199,16 @@ class Jobs:
         if self.lasting is None:
             self.lasting = lasting.here()
         return detach.Supervisor(job, self.lasting.before)
+
+    def _look_around(self, run: m.Run, spec: Spec) -> None:
+        """What nobody waits for."""
+        try:
+            interpreter = run.record.get("interpreter", "")
+            annex.look_around(spec.folder, interpreter, spec.env, bool(run.launch))
+            if run.frozen:
+                frozen.prune(self._files.place(run.root)[0], self._here)
+        except (OSError, Failure):
+            return  # the job runs; its record says less, or a copy more stays
 
     def _from_frozen(self, run: m.Run, spec: Spec) -> Spec:
         """The same job, from a copy of the code.

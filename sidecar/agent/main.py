@@ -125,6 +125,13 @@ def _ahead(agent: "Agent") -> Any:
     return Ahead(agent.handler("files"))
 
 
+def _annex(agent: "Agent") -> Any:
+    loader.wait("sidecar.agent.annex")
+    from sidecar.agent.annex import Annex
+
+    return Annex(agent.send, agent.state)
+
+
 def _streams(agent: "Agent") -> Any:
     loader.wait("sidecar.agent.streams")
     from sidecar.agent.streams import Streams
@@ -173,6 +180,7 @@ ROUTES = (
     Route("environments", (m.Environment,), _environments),
     Route("ahead", (m.LookAhead,), _ahead),
     Route("interpreters", (m.Python, m.Survey), _interpreters),
+    Route("annex", (m.Keep, m.About, m.Packages), _annex),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
     Route("notices", (m.Watch,), _notices),
     Route("git", (m.Git, m.GitMake, m.GitPack, m.GitMove, m.GitWant), _repositories),

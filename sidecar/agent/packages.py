@@ -61,6 +61,16 @@ def contents(folders: Iterable[str], imports: Sequence[str] = ()) -> Contents:
     return Contents({one: versions[one] for one in SHOWN if one in versions}, cuda, lacks)
 
 
+def installed(folders: Iterable[str]) -> Dict[str, str]:
+    """All packages in these site-packages, with their versions."""
+    found: Dict[str, str] = {}
+    for folder in folders:
+        for match in map(_DIST.fullmatch, _names(folder)):
+            if match:
+                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+    return found
+
+
 def folders(prefix: str, version: str = "") -> List[str]:
     """The site-packages of the interpreter in `prefix`/bin, and what they stand upon.
 

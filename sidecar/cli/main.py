@@ -23,7 +23,7 @@ from sidecar.errors import SidecarError, UsageError
 OWN_FAILURE = 125
 """As docker's: the program was not at fault. `run` never started, or its end is not known."""
 
-_RUNS_A_JOB = frozenset({"run", "shell", "attach", "debug"})
+_RUNS_A_JOB = frozenset({"run", "rerun", "shell", "attach", "debug"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,7 +158,15 @@ def parser() -> argparse.ArgumentParser:
     everybody.add_argument(
         "--all", action="store_true", help="also what others started on this account"
     )
-    add("jobs", "jobs:jobs", "the jobs there and how they ended", place, json, everybody)
+    jobs = add("jobs", "jobs:jobs", "the jobs there and how they ended", place, json, everybody)
+    jobs.add_argument("job", nargs="?", metavar="ID", help="all that is kept of this one")
+    jobs.add_argument("--diff", action="store_true", help="what it ran besides its commit, a patch")
+    again = add("rerun", "run:rerun", "runs again what a job ran, with today's code", place, job)
+    again.add_argument("--frozen", action="store_true", help="with that job's own code")
+    again.add_argument("--as-is", action="store_true", help="whatever differs there")
+    again.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
+    again.add_argument("-d", "--detach", action="store_true", help="print its id and leave it")
+    again.add_argument("-T", "--no-terminal", action="store_true", help="no terminal there")
     stop = add("stop", "jobs:stop", "ends a job: INT, then TERM, then KILL", place, job, everybody)
     stop.add_argument("-s", "--signal", default="stop", metavar="NAME", help="send this one only")
     add("debug", "debug:debug", "starts a script there under debugpy", place, target)

@@ -63,6 +63,20 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
+def rerun(options: argparse.Namespace) -> int:
+    wants_one = screen.is_ours() and not options.detach and not options.no_terminal
+    params = api.RerunParams(
+        **place.where(options),
+        job=options.job,
+        frozen=options.frozen,
+        env=variables(options.env),
+        as_is=options.as_is,
+        detach=options.detach,
+        **_terminal(wants_one),
+    )
+    return _run(options, params, "sidecar/rerun")
+
+
 def shell(options: argparse.Namespace) -> int:
     if not screen.is_ours():
         raise UsageError(
@@ -82,9 +96,15 @@ def shell(options: argparse.Namespace) -> int:
     )
 
 
-def _run(options: argparse.Namespace, params: api.RunParams) -> int:
+def _run(
+    options: argparse.Namespace,
+    params: api.RunParams | api.RerunParams,
+    method: str = "sidecar/run",
+) -> int:
     with place.connect(options) as hub, _Job(hub, options) as job:
-        started = job.ask("sidecar/run", params, api.RunResult)
+        started = job.ask(method, params, api.RunResult)
+        for line in started.differences:
+            terminal.say(line)
         if sys.stderr.isatty() or params.detach:
             if started.before:
                 terminal.say(f"{started.before}: see `sidecar jobs`")

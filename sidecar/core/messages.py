@@ -795,6 +795,35 @@ class JobList(NamedTuple):
     body: bytes
 
 
+class Keep(NamedTuple):
+    """Keep with the job what differed from its commit; `body`: a diff, compressed. Not answered."""
+
+    job: str
+    body: bytes
+
+
+class About(NamedTuple):
+    """What is kept of the job besides its record? Answered by Told."""
+
+    id: int
+    job: str
+
+
+class Packages(NamedTuple):
+    """What does an interpreter there find? Answered by Told."""
+
+    id: int
+    python: str
+    version: str
+
+
+class Told(NamedTuple):
+    """`body`: compressed JSON, an object (agent/annex.py)."""
+
+    id: int
+    body: bytes
+
+
 # --- processes, connections ------------------------------------------------------------------
 
 
@@ -969,7 +998,7 @@ Message = Union[
     Trash, Restore, Restored, Describe, Described, Discard,
     Git, GitSeen, GitMake, GitPack, GitMove, GitMoved, GitWant, GitPart,
     Run, Started, RunRefused, Tail, Untail, Hold, Output, Exited, Input, Taken, Resize, Signal,
-    Jobs, JobList,
+    Jobs, JobList, Keep, About, Packages, Told,
     Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,
     Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,16 @@ PATIENCE = 3.0
 
 MAX_OUTPUT = 1 << 20
 """Bytes of `git status`: some 10,000 changed files. More are counted as far as they came."""
+
+
+MAX_DIFF = 256 * 1024
+"""Bytes of a difference that is kept with a job."""
+
+MAX_NEW = 64 * 1024
+"""Bytes of a new file that is shown in it."""
+
+MOST_LEFT = 100
+"""Names of others."""
 
 
 class Commit(NamedTuple):
@@ -65,6 +76,51 @@ def _may_be_in_a_repository(root: Path) -> bool:
     return "GIT_DIR" in os.environ or any(
         os.path.lexists(folder / ".git") for folder in (root, *root.parents)
     )
+
+
+async def diff_of(root: Path, commit: Commit) -> bytes:
+    """What of the project differs from the commit, as a patch: files that git tracks, and new ones
+    that it does not ignore. Not beyond MAX_DIFF; what is left out is named."""
+    ours = ("-c", "core.quotePath=false")
+    tracked = await _git(root, *ours, "diff", "--no-ext-diff", "--no-color", commit.id, "--", ".")
+    listed = await _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    parts, left = [tracked or b""], []
+    for name in sorted((listed or b"").split(b"\0")):
+        if name:
+            patch = await asyncio.to_thread(_as_new, root, name)
+            room = MAX_DIFF - sum(map(len, parts))
+            if patch is None or len(patch) > room:
+                left.append(name)
+            else:
+                parts.append(patch)
+    diff = b"".join(parts)
+    if len(diff) > MAX_DIFF:
+        diff = diff[:MAX_DIFF] + b"\n# cut off here\n"
+    if left:
+        diff += b"# new, and not shown: %s\n" % b", ".join(left[:MOST_LEFT])
+    return diff
+
+
+def _as_new(root: Path, name: bytes) -> bytes | None:
+    """A patch that makes the file; None for what is no text, or large."""
+    try:
+        path = os.path.join(os.fsencode(root), name)
+        if not stat.S_ISREG(os.lstat(path).st_mode) or os.path.getsize(path) > MAX_NEW:
+            return None
+        with open(path, "rb") as file:
+            data = file.read(MAX_NEW)
+    except OSError:
+        return None
+    if b"\0" in data:
+        return None
+    lines = data.splitlines(keepends=True)
+    head = b"diff --git a/%s b/%s\nnew file mode 100644\n" % (name, name)
+    if not lines:
+        return head
+    text = b"".join(b"+" + line for line in lines)
+    if not text.endswith(b"\n"):
+        text += b"\n\\ No newline at end of file\n"
+    return head + b"--- /dev/null\n+++ b/%s\n@@ -0,0 +1,%d @@\n%s" % (name, len(lines), text)
 
 
 async def _git(root: Path, *arguments: str) -> bytes | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import os
 import weakref
+import zlib
 from functools import partial
 from typing import TypeVar
 
@@ -15,10 +17,10 @@ import msgspec
 
 from sidecar import api
 from sidecar.core import messages
-from sidecar.errors import Disconnected, RunError, UsageError
-from sidecar.hub import advice, frozen, launching, target
+from sidecar.errors import Disconnected, RunError, SidecarError, UsageError
+from sidecar.hub import advice, frozen, launching, rerun, target
 from sidecar.hub.client import Client, in_nobodys_name
-from sidecar.hub.commit import Commit, commit_of
+from sidecar.hub.commit import Commit, commit_of, diff_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
 from sidecar.hub.leftovers import Leftovers
 from sidecar.hub.registry import Registry
@@ -27,7 +29,9 @@ from sidecar.hub.sessions import Session
 from sidecar.hub.viewer import Viewer
 from sidecar.jobs.client import RunRefused, new_id
 from sidecar.jobs.job import Job
-from sidecar.sync.pushing.barrier import Differs
+from sidecar.jobs.listing import Listed
+from sidecar.remote.connection import AgentConnection
+from sidecar.sync.pushing.barrier import Barrier, Differs
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +48,14 @@ class Runs:
         self.leftovers = Leftovers()
         self._warned: weakref.WeakSet[Session] = weakref.WeakSet()
         self._viewing: dict[asyncio.Task[None], Client] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
     # --- methods -----------------------------------------------------------------------------
 
-    async def run(self, client: Client, params: api.RunParams) -> api.RunResult:
+    async def run(
+        self, client: Client, params: api.RunParams, code: rerun.Code | None = None
+    ) -> api.RunResult:
+        """`code`: that is to run, instead of today's."""
         session = await self._registry.session(client, params.project, params.host)
         person = params.terminal or client.is_editor
         if person and await self.leftovers.settle(client, session):
@@ -63,7 +71,7 @@ class Runs:
                 try:
                     with session.speaking():
                         return await self._start(
-                            client, params, looked, session, name, commit, consent
+                            client, params, looked, session, name, commit, consent, code
                         )
                 except Disconnected:
                     lost += 1
@@ -86,6 +94,7 @@ class Runs:
         name: str,
         commit: asyncio.Task[Commit],
         consent: Consent,
+        code: rerun.Code | None,
     ) -> api.RunResult:
         greeting = self.leftovers.greeting(session)
         agent = await session.ready()
@@ -96,15 +105,19 @@ class Runs:
         lines = await _lines(client, params, looked)
         command = target.command(params, paths, python.path, looked, lines)
         launch = session.host.launch or ""
-        barrier = await session.barrier(as_is=consent.as_is, job=name, beside=commit)
-        if not commit.done():  # git is slow here: the barrier comes behind it
-            await commit
-            barrier = await session.barrier(as_is=consent.as_is, job=name)
-        known = commit.result()
+        if code is None:
+            barrier = await session.barrier(as_is=consent.as_is, job=name, beside=commit)
+            if not commit.done():  # git is slow here: the barrier comes behind it
+                await commit
+                barrier = await session.barrier(as_is=consent.as_is, job=name)
+        else:
+            barrier = Barrier(0, "", code.record.get("tree", ""), force=True)
+        known = await commit
         sending = session.engine.queued
-        copy, ahead = "", ""
-        if session.host.freeze if params.frozen is None else params.frozen:
+        copy, ahead = code.copy if code else "", ""
+        if not copy and (session.host.freeze if params.frozen is None else params.frozen):
             copy = name if consent.as_is else barrier.tree
+        if copy:
             command, ahead = frozen.command(params, paths, python, looked, lines, copy)
         env = {
             **launching.variables(launch),
@@ -132,15 +145,20 @@ class Runs:
                 "differing": "\n".join(consent.differing[:MOST_RECORDED]),
                 "launch": launch,
                 "frozen": copy,
+                "request": rerun.request(params, looked, str(session.root)),
+                **(code.own if code else {}),
             },
             launch=launching.behind(launch, terminal=params.terminal),
             job=name,
             detach=params.detach,
             log_max=session.host.log_max,
             frozen=copy,
+            kept=code is not None,
             ahead=ahead,
             paths=session.path_map(copy),
         )
+        if known.dirty and not code:
+            self._behind(agent, session, job.id, known)
         if not params.detach:
             explain = partial(advice.explained, session, params.cwd)
             finder = _Finder(self._registry, session, job.id)
@@ -165,6 +183,53 @@ class Runs:
             cwd=command.cwd,
             links=session.links,
         )
+
+    def _behind(self, agent: AgentConnection, session: Session, job: str, commit: Commit) -> None:
+        """What is kept with the job and delays nobody."""
+
+        async def keep() -> None:
+            diff = await diff_of(session.root, commit)
+            changed = session.changed_since([job]).get(job)
+            if changed:  # it was taken a moment later than the barrier was raised
+                diff = b"# saved while this was taken: %s\n" % ", ".join(changed).encode() + diff
+            with contextlib.suppress(SidecarError):  # it is in no hurry, and no promise
+                await agent.send(messages.Keep(job, zlib.compress(diff)))
+
+        task = in_nobodys_name(keep(), name=f"the difference of {job}")
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def rerun(self, client: Client, params: api.RerunParams) -> api.RunResult:
+        session = await self._registry.session(client, params.project, params.host)
+        with session.speaking():
+            one = await self._listed(session, params.job)
+            root = str(session.project.spelled)
+            asked = rerun.params(one, params, root)
+            code = rerun.code(one) if params.frozen else None
+        result = await self.run(client, asked, code)
+        told = [] if code else await rerun.differences(session, one, result.job)
+        return msgspec.structs.replace(result, differences=told or ["nothing differs"])
+
+    async def job(self, client: Client, params: api.JobParams) -> api.JobDetails:
+        session = await self._registry.session(client, params.project, params.host)
+        with session.speaking():
+            one = await self._listed(session, params.job)
+            kept = await rerun.kept(session, one.id)
+            listed = await session.jobs.list(await session.connected())
+        return api.JobDetails(
+            job=next(job for job in listed if job.id == one.id),
+            cwd=one.cwd,
+            variables=kept.variables,
+            packages=kept.packages,
+            cards=kept.gpus,
+            diff=kept.diff,
+            changed=session.changed_since([one.id]).get(one.id),
+        )
+
+    async def _listed(self, session: Session, name: str) -> Listed:
+        job = await self._named(session, name)
+        listed = await session.jobs.listed(await session.connected())
+        return next(one for one in listed if one.id == job.id)
 
     async def arguments(self, client: Client, params: api.ArgumentsParams) -> api.ArgumentsResult:
         """Needs no connection, and dials none."""
@@ -214,7 +279,17 @@ class Runs:
         with session.speaking():
             agent = await session.connected()
             found = await session.jobs.list(agent, gpus=params.gpus)
-            return api.JobsResult(jobs=[one for one in found if one.mine or params.all])
+            shown = [one for one in found if one.mine or params.all]
+            running = [one.id for one in shown if one.state == "running" and not one.frozen]
+            since = session.changed_since(running)
+            return api.JobsResult(
+                jobs=[
+                    msgspec.structs.replace(one, changed=len(since[one.id]))
+                    if one.id in since
+                    else one
+                    for one in shown
+                ]
+            )
 
     async def attach(self, client: Client, params: api.AttachParams) -> api.AttachResult:
         session = await self._registry.session(client, params.project, params.host)
@@ -257,7 +332,7 @@ class Runs:
 
     async def close(self) -> None:
         await self.leftovers.close()
-        tasks = list(self._viewing)
+        tasks = [*self._viewing, *self._keeping]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

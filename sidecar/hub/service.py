@@ -50,6 +50,8 @@ class Service:
             "sidecar/input": self._runs.input,
             "sidecar/resize": self._runs.resize,
             "sidecar/signal": self._runs.signal,
+            "sidecar/rerun": self._runs.rerun,
+            "sidecar/job": self._runs.job,
             "sidecar/jobs": self._runs.jobs,
             "sidecar/attach": self._runs.attach,
             "sidecar/interpreters": self._choosing.interpreters,

@@ -94,6 +94,7 @@ OTHERS = (
     "core.copies",
     "agent.frozen",
     "agent.frozen_path",
+    "agent.annex",
     "agent.jobs",
     "agent.streams",
     "agent.install",

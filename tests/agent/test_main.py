@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.agent import main
 from sidecar.agent.ahead import Ahead
+from sidecar.agent.annex import Annex
 from sidecar.agent.environments import Environments
 from sidecar.agent.files import Files
 from sidecar.agent.install import Installer
@@ -359,6 +360,7 @@ def test_every_message_that_a_handler_takes_is_routed_to_it() -> None:
         "ahead": set(Ahead.TYPES),
         "environments": set(Environments.TYPES),
         "jobs": set(Jobs.TYPES),
+        "annex": set(Annex.TYPES),
         "interpreters": set(Interpreters.TYPES),
         "streams": set(Streams.TYPES),
         "git": set(Repositories.TYPES),
