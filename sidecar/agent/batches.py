@@ -10,7 +10,7 @@ in its turn, and is answered there.
 
 import os
 import stat
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from sidecar.agent import bytecode, permissions
 from sidecar.agent.backlog import Backlog
@@ -26,9 +26,9 @@ from sidecar.agent.order import Order
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.roots import Descriptor, Root, lstat, open_file, walk
 from sidecar.agent.staging import Staged
-from sidecar.core import batch, delta, frames, messages, paths
+from sidecar.core import batch, delta, frames, messages, patch, paths
 from sidecar.core import identity as identities
-from sidecar.core.batch import Change, File
+from sidecar.core.batch import Change, File, Patch
 from sidecar.core.identity import FILE, Identity
 from sidecar.core.messages import MessageError
 
@@ -195,11 +195,15 @@ class Group:
         """Writes the new files, not visible yet. What cannot be staged is left to `left`."""
         staging = self._landing.staging()
         for change in self._changes:
-            staged = None
-            if isinstance(change, File) and delta.content_digest(change.content) == change.digest:
+            staged, content = None, self._content(change)
+            if (
+                isinstance(change, (File, Patch))
+                and content is not None
+                and delta.content_digest(content) == change.digest
+            ):
                 try:
                     staged = staging.new(change.executable)
-                    write(staged.descriptor, change.content, 0)
+                    write(staged.descriptor, content, 0)
                     # What a network file system could not store is told at a close.
                     os.close(os.dup(staged.descriptor))
                 except OSError:
@@ -207,6 +211,21 @@ class Group:
                         staged.discard()
                         staged = None
             self._staged.append(staged)
+
+    def _content(self, change: Change) -> Optional[bytes]:
+        if isinstance(change, File):
+            return change.content
+        if not isinstance(change, Patch):
+            return None
+        try:
+            file = Descriptor(self._root.open_file(paths.check(change.path)))
+            status = os.fstat(file.number)
+            if identities.from_stat(status) != change.expect.identity:
+                return None
+            old = os.pread(file.number, patch.MOST + 1, 0)
+            return patch.apply(old, change.patch, change.size)
+        except (OSError, Refusal, paths.PathError, patch.PatchError):
+            return None  # alone, it is answered by what is wrong
 
     def land(self) -> Tuple[List[Landed], List[Change]]:
         """Makes them visible. With the root's lock held, which the caller keeps until it has
@@ -248,12 +267,12 @@ class Group:
             with self._landing.copy_kept(folder.number, parts, old):
                 os.unlink(name, dir_fd=folder.number)
             return None
-        if not isinstance(change, File) or staged is None:
+        if not isinstance(change, (File, Patch)) or staged is None:
             raise Refusal("aborted", "it is made alone")
         return self._place(change, staged, folder, parts)
 
     def _place(
-        self, change: File, staged: Staged, folder: "_Folder", parts: Parts
+        self, change: Union[File, Patch], staged: Staged, folder: "_Folder", parts: Parts
     ) -> Optional[Identity]:
         name, above = encode(parts[-1]), "/".join(parts[:-1])
         if change.expect.identity is None:
@@ -314,29 +333,31 @@ def is_plain(change: Change) -> bool:
     if isinstance(change, File):
         return expect.identity is None or expect.identity.kind == FILE
     return (
-        isinstance(change, messages.Remove)
+        isinstance(change, (Patch, messages.Remove))
         and expect.identity is not None
         and expect.identity.kind == FILE
     )
 
 
 def alone(change: Change) -> Single:
-    """The change as it travels by itself."""
-    if not isinstance(change, File):
+    """The change as it travels by itself. A patch cannot: where the file is still what was
+    expected, it is refused as damaged, and the laptop sends it whole."""
+    if not isinstance(change, (File, Patch)):
         return change
+    content = change.content if isinstance(change, File) else b""
     return messages.Put(
         seq=change.seq,
         root=change.root,
         path=change.path,
         expect=change.expect,
-        size=len(change.content),
+        size=len(content) if isinstance(change, File) else change.size,
         mtime_ns=change.mtime_ns,
         executable=change.executable,
         digest=change.digest,
         delta=False,
         codec="",
         last=True,
-        body=delta.encode_literal(change.content) if change.content else b"",
+        body=delta.encode_literal(content) if content else b"",
     )
 
 

@@ -4,7 +4,7 @@ A stream is::
 
     u32 length    of the table, big-endian
     table         JSON: one row a change, in the order in which they are to be made
-    contents      of the files among them, one behind the other, raw
+    contents      of the files among them, or their patches, one behind the other, raw
 
 A row is the change's letter, its path, what it expects, and what that kind has besides. Changes of
 one batch have consecutive numbers, so rows have none. `messages.Batch` and the `BatchPart`s behind
@@ -48,7 +48,21 @@ class File(NamedTuple):
     content: bytes
 
 
-Change = Union[File, MakeLink, MakeDirectory, SetMode, Remove]
+class Patch(NamedTuple):
+    """As File, but for the content: its size, and how it is made from the one there (patch.py)."""
+
+    seq: int
+    root: int
+    path: str
+    expect: Expect
+    mtime_ns: int
+    executable: bool
+    digest: str
+    size: int
+    patch: bytes
+
+
+Change = Union[File, Patch, MakeLink, MakeDirectory, SetMode, Remove]
 
 Landed = Tuple[int, Optional[Identity]]
 """A change's number, and what is at its path now."""
@@ -73,6 +87,10 @@ def encode(changes: Iterable[Change]) -> bytes:
             traits = [change.mtime_ns, change.executable, change.digest, size]
             rows.append(["f", change.path, expect, *traits])
             contents.append(change.content)
+        elif isinstance(change, Patch):
+            traits = [change.mtime_ns, change.executable, change.digest, change.size]
+            rows.append(["p", change.path, expect, *traits, len(change.patch)])
+            contents.append(change.patch)
         elif isinstance(change, MakeLink):
             rows.append(["l", change.path, expect, change.target])
         elif isinstance(change, SetMode):
@@ -102,11 +120,12 @@ def decode(stream: bytes, root: int, seq: int, count: int) -> List[Change]:
     changes: List[Change] = []
     for number, row in enumerate(rows, seq):
         try:
-            if row[0] == "f":
-                size = _number(row[6])
+            if row[0] in ("f", "p"):
+                size = _number(row[-1])
                 if size < 0 or at + size > len(stream):
                     raise BatchError("a content ends behind the stream")
-                changes.append(_file(number, root, row, stream[at : at + size]))
+                read = _file if row[0] == "f" else _patch
+                changes.append(read(number, root, row, stream[at : at + size]))
                 at += size
             else:
                 changes.append(_other(number, root, row))
@@ -128,6 +147,23 @@ def _file(seq: int, root: int, row: List[Any], content: bytes) -> File:
         _bit(executable),
         _text(digest),
         content,
+    )
+
+
+def _patch(seq: int, root: int, row: List[Any], patch: bytes) -> Patch:
+    _, path, expect, mtime_ns, executable, digest, size, _ = row
+    if not 0 <= _number(size) <= LARGEST:
+        raise ValueError("a content of that size does not travel in a batch")
+    return Patch(
+        seq,
+        root,
+        _text(path),
+        _expect(expect),
+        _number(mtime_ns),
+        _bit(executable),
+        _text(digest),
+        size,
+        patch,
     )
 
 

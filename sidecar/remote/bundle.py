@@ -98,6 +98,7 @@ OTHERS = (
     "agent.jobs",
     "agent.streams",
     "agent.install",
+    "core.patch",
     "core.batch",
     "agent.batches",
     "core.trashed",

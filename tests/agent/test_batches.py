@@ -11,9 +11,9 @@ import pytest
 
 from sidecar.agent.backlog import Backlog
 from sidecar.agent.batches import GROUP, MOST_OPEN, Batches
-from sidecar.core import batch, delta, identity
+from sidecar.core import batch, delta, identity, patch
 from sidecar.core import messages as m
-from sidecar.core.batch import File
+from sidecar.core.batch import File, Patch
 from tests.agent.laptop import NOON, NOTHING, PATIENCE, ROOT, Laptop, after, put_message, seen
 
 
@@ -53,6 +53,21 @@ class Sender:
             content,
         )
         return file._replace(**fields)
+
+    def patch(self, path: str, old: bytes, new: bytes, **fields: Any) -> Patch:
+        """The file there, which has the content `old`, is to have the content `new`."""
+        made = Patch(
+            self.laptop.next(),
+            ROOT,
+            path,
+            seen(self.there(path), delta.content_digest(old)),
+            NOON,
+            False,
+            delta.content_digest(new),
+            len(new),
+            patch.make(old, new),
+        )
+        return made._replace(**fields)
 
     def send(self, *changes: batch.Change, codec: str = "zlib", parts: int = 1) -> None:
         stream = batch.encode(changes)
@@ -159,7 +174,49 @@ def test_old_bytecode_of_a_source_in_a_batch_goes(sender: Sender) -> None:
     assert not stale.exists()
 
 
+def test_a_patch_makes_the_new_content_of_the_one_there(sender: Sender) -> None:
+    old, new = b"a line\n" * 300, b"a line\n" * 150 + b"another\n" + b"a line\n" * 150
+    sender.send(sender.file("a.py", old), sender.file("b.py", old))
+    sender.send(sender.patch("a.py", old, new, executable=True), sender.patch("b.py", old, b""))
+    assert sender.laptop.read("a.py") == new
+    assert sender.laptop.read("b.py") == b""
+    assert sender.there("a.py").executable
+    assert sender.answers()[3] == sender.there("a.py")
+    assert sender.laptop.trashed("a.py") == [old]
+    assert sender.laptop.sweep() == []
+
+
 class TestRefused:
+    def test_a_patch_of_a_file_that_is_changed_there_leaves_it(self, sender: Sender) -> None:
+        sender.send(sender.file("a.py", b"one"))
+        made = sender.patch("a.py", b"one", b"two")
+        (sender.laptop.folder / "a.py").write_bytes(b"theirs")
+        sender.send(made)
+        assert sender.answers()[2] == "differs"
+        assert sender.laptop.read("a.py") == b"theirs"
+
+    @pytest.mark.parametrize("damage", [{"patch": b"\xff"}, {"size": 7}, {"digest": "0" * 64}])
+    def test_a_patch_that_does_not_fit_is_refused_as_damaged(
+        self, sender: Sender, damage: dict[str, Any]
+    ) -> None:
+        sender.send(sender.file("a.py", b"one"), sender.file("b.py", b"one"))
+        sender.send(
+            sender.patch("a.py", b"one", b"two", **damage), sender.patch("b.py", b"one", b"two")
+        )
+        assert sender.answers()[3] == "damaged"
+        assert sender.laptop.read("a.py") == b"one"
+        assert sender.laptop.read("b.py") == b"two"
+
+    def test_a_patch_of_a_file_under_another_identity_is_asked_for_whole(
+        self, sender: Sender
+    ) -> None:
+        sender.send(sender.file("a.py", b"one"))
+        made = sender.patch("a.py", b"one", b"two")
+        os.utime(sender.laptop.folder / "a.py", ns=(1, 1))
+        sender.send(made)
+        assert sender.answers()[2] == "damaged"
+        assert sender.laptop.read("a.py") == b"one"
+
     def test_what_differs_there_is_refused_alone(self, sender: Sender) -> None:
         (sender.laptop.folder / "theirs.py").write_bytes(b"theirs")
         changes = [

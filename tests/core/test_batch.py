@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core import batch
-from sidecar.core.batch import BatchError, File
+from sidecar.core.batch import BatchError, File, Patch
 from sidecar.core.identity import Identity
 from sidecar.core.messages import Expect, MakeDirectory, MakeLink, Remove, SetMode
 
@@ -20,6 +20,11 @@ identity = st.builds(
 expect = st.builds(Expect, st.integers(0, 1 << 40), st.none() | identity, text)
 change = st.one_of(
     st.builds(File, st.just(0), st.just(7), text, expect, number, st.booleans(), text, st.binary()),
+    st.builds(
+        Patch,
+        *(st.just(0), st.just(7), text, expect, number, st.booleans(), text),
+        *(st.integers(0, batch.LARGEST), st.binary()),
+    ),
     st.builds(MakeDirectory, st.just(0), st.just(7), text),
     st.builds(MakeLink, st.just(0), st.just(7), text, expect, text),
     st.builds(SetMode, st.just(0), st.just(7), text, expect, number, st.booleans()),
@@ -50,6 +55,7 @@ def test_a_stream_that_was_cut_or_lengthened_is_no_batch(
 
 
 GOOD = ["f", "a", 0, 1, False, "", 0]
+PATCH = ["p", "a", 0, 1, False, "", 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,8 @@ GOOD = ["f", "a", 0, 1, False, "", 0]
         ["r", "a", [0, ["f", 1, 2, 3, 4, 1.5], ""]], ["l", "a", 0, 7], ["m", "a", 0, 1, 1],
         ["m", "a", 0, 1 << 63, True], GOOD[:-1], [*GOOD, 0], [*GOOD[:-1], -1], [*GOOD[:-1], 1],
         [*GOOD[:-1], True], [*GOOD[:-1], "0"], [*GOOD[:-1], 1 << 70],
+        PATCH[:-1], [*PATCH, 0], [*PATCH[:-1], 1], [*PATCH[:-2], -1, 0],
+        [*PATCH[:-2], batch.LARGEST + 1, 0], [*PATCH[:-2], "0", 0],
     ],
 )  # fmt: skip
 def test_a_malformed_row_is_said(row: object) -> None:

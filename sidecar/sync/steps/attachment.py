@@ -45,6 +45,7 @@ class Attachment:
             project.root,
             base,
             signatures,
+            project.recent,
             refused=partial(answers.refused, there),
             agreed=partial(answers.agreed, there),
             moved=answers.moved,

@@ -26,6 +26,7 @@ from sidecar.core.overlay import Overlay
 from sidecar.core.tree import Node
 from sidecar.errors import Disconnected, RemoteError
 from sidecar.sync.delta.content import Content
+from sidecar.sync.delta.recent import Recent
 from sidecar.sync.disk import local_files
 from sidecar.sync.guarding import guards
 from sidecar.sync.guarding.allowance import Allowance
@@ -114,6 +115,7 @@ class Project:
     named: frozenset[str] = frozenset()
     folder: bond.Here | None = None
     notes: Notes = dataclasses.field(default_factory=Notes)
+    recent: Recent = dataclasses.field(default_factory=Recent)
     saves: Saves = dataclasses.field(default_factory=Saves)
     refusals: dict[str, int] = dataclasses.field(default_factory=dict)
     removed: int = 0

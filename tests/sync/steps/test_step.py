@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 
 from sidecar.core import batch
 from sidecar.errors import SidecarError
-from sidecar.sync.steps.step import MOST_BATCHES, SLICE, SLICE_BYTES
+from sidecar.sync.delta import pressing
+from sidecar.sync.steps.step import FEW, MOST_BATCHES, SLICE, SLICE_BYTES
 from sidecar.sync.trees.here import Here
 from tests.sync.sides import DEADLINE, Sides
 
@@ -69,6 +72,54 @@ async def test_a_tree_of_many_files_arrives(sides: Sides) -> None:
     assert await sides.lists_are_equal()
     again = await sides.engine.sync()
     assert (again.sent, again.removed) == (0, 0)
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes up is pressed, as on a slow line."""
+    monkeypatch.setattr(pressing, "LEVELS", (5, 5, 5))
+
+
+def edited(sides: Sides, tree: dict[str, bytes]) -> dict[str, bytes]:
+    """One line of each file is another, and none as long as it was."""
+    after = {path: b"first = 100\n" + content for path, content in tree.items()}
+    for path, content in after.items():
+        sides.write(path, content)
+    return after
+
+
+def noise(sides: Sides) -> dict[str, bytes]:
+    """As many files as are a batch, of which compression alone leaves much."""
+    tree = {f"pkg/m{n}.py": random.Random(n).randbytes(2000).hex().encode() for n in range(FEW + 9)}
+    for path, content in tree.items():
+        sides.write(path, content)
+    return tree
+
+
+@pytest.mark.usefixtures("far_away")
+async def test_of_what_replaces_what_was_sent_only_the_difference_goes(sides: Sides) -> None:
+    tree = noise(sides)
+    await sides.begin(watch=False)
+    await sides.attach()
+    after = edited(sides, tree)
+    result = await sides.engine.sync()
+    assert sides.tree_there() == after
+    assert result.sent == len(after)
+    assert result.bytes_sent < sum(map(len, after.values())) / 10
+
+
+@pytest.mark.usefixtures("far_away")
+async def test_where_a_difference_does_not_fit_all_of_the_file_goes(sides: Sides) -> None:
+    tree = noise(sides)
+    await sides.begin(watch=False)
+    await sides.attach()
+    touched = next(iter(tree))
+    os.utime(sides.there / touched, ns=(1, 1))  # the same content, but nobody knows yet
+    after = edited(sides, tree)
+    await sides.engine.sync()
+    assert sides.tree_there() == after
+    assert not sides.engine.notes
+    assert await sides.lists_are_equal()
 
 
 async def test_a_switched_branch_arrives_as_a_whole(sides: Sides) -> None:
