@@ -33,6 +33,7 @@ from sidecar.core import tree
 from sidecar.errors import SidecarError
 from sidecar.sync.decisions.resolve import Resolver
 from sidecar.sync.decisions.undo import Undo
+from sidecar.sync.delta import pressing
 from sidecar.sync.guarding import first_contact
 from sidecar.sync.steps import step
 from tests.sync.faults import Fuse, Readings, clock_here, fill_disk
@@ -220,8 +221,10 @@ class Sequence:
         self.mirror = self.rng.random() < 0.15
         self.pull = self.rng.choice(([], [], [], ["*.log", "out.pt"], ["**"]))
         self.sides.settings = {"mode": "mirror" if self.mirror else "push", "pull": self.pull}
-        # As if there were many files: in slices of some few, and as batches.
+        # As if there were many files: in slices of some few, and as batches; as if the line were
+        # slow: pressed, and as patches.
         step.FEW, step.SLICE = self.rng.choice((SLICES, (1, 2), (2, 3)))
+        pressing.LEVELS = self.rng.choice((LEVELS, (5, 5, 5)))
         self.older_state = False
         self.asked: list[asyncio.Task[Any]] = []
         self.rules_changed = False
@@ -835,7 +838,7 @@ class Sequence:
         assert await self.sides.lists_are_equal()
 
 
-SLICES = step.FEW, step.SLICE
+SLICES, LEVELS = (step.FEW, step.SLICE), pressing.LEVELS
 
 
 async def play(folder: Path, seed: int) -> None:
@@ -848,7 +851,7 @@ async def play(folder: Path, seed: int) -> None:
         print(f"\nSIDECAR_SEED={seed} failed after:\n  {done}")
         raise
     finally:
-        step.FEW, step.SLICE = SLICES
+        (step.FEW, step.SLICE), pressing.LEVELS = SLICES, LEVELS
         await sequence.sides.end()
 
 
