@@ -26,6 +26,14 @@ MOST_NAMES = 8
 
 _NO_FILE = re.compile(r"(?:\w+\.)*FileNotFoundError\b")
 _QUOTED = re.compile(r"""['"]([^'"\n]+)['"]""")
+_OWN_WORDS = re.compile(r"No module named (\w+)$")
+"""What an interpreter says of what it was started with (`-m pytest`)."""
+
+_NOT_INSTALLED = (
+    "%s is not installed for the Python that runs there: install it, or choose another one by "
+    "`sidecar envs use`"
+)
+
 _NO_MODULE = re.compile(r"No module named '?([\w.]+)")
 
 
@@ -61,6 +69,9 @@ def _advice(session: Session, cwd: str, end: api.Exited) -> str:
             if line := _line(session, path):
                 lines[line] = None
                 break
+        else:
+            if own := _OWN_WORDS.match(failure.error):
+                lines[_NOT_INSTALLED % own[1]] = None
         if len(lines) == MOST_LINES:
             break
     return "\n".join(lines)

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import UsageError
-from sidecar.hub import cell, outline
+from sidecar.hub import outline
+from sidecar.jobs import cell
 
 
 class Params(Protocol):

@@ -10,6 +10,7 @@ import msgspec
 
 from sidecar import api
 from sidecar.errors import RemoteError
+from sidecar.jobs import cell
 from sidecar.jobs.output import signal_name
 
 State = Literal["running", "exited", "lost", "unknown"]
@@ -70,7 +71,7 @@ def describe(one: Listed, host: str, laptop: str = "") -> api.Job:
     return api.Job(
         id=one.id,
         host=host,
-        command=shlex.join(one.argv),
+        command=shlex.join(cell.shown(one.argv)),
         state=state,
         started=_time(one.started),
         exit_status=None if one.status is None else max(one.status, -1),

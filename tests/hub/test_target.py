@@ -7,8 +7,9 @@ import pytest
 from sidecar import api
 from sidecar.core.pathmap import PathMap
 from sidecar.errors import UsageError
-from sidecar.hub import cell, target
+from sidecar.hub import target
 from sidecar.hub.target import Looked
+from sidecar.jobs import cell
 
 PATHS = PathMap(["/home/ada/model", "/data/model"], ["/srv/model"])
 PYTHON = "/srv/env/bin/python"

@@ -199,6 +199,47 @@ async def test_two_jobs_at_once_are_told_apart_and_a_slow_one_holds_up_nobody(
     assert said(editor, first.job) == "x" * 20_000_000 + "\n"
 
 
+async def test_a_selection_runs_as_it_is_shown_in_an_editor_that_knows_only_lsp(
+    nearby: Laptop, editor: Editor
+) -> None:
+    path = nearby.write("main.py", "raise SystemExit(9)\nx = 20\nx + 1\n")
+    await editor.start(knows_sidecar=False)
+    editor.open(path)
+    await editor.wait(types.WORKSPACE_CODE_LENS_REFRESH)
+    whole = types.TextDocumentContentChangeWholeDocument("y = 3\ny * 14\n1 / 0\n")
+    document = types.VersionedTextDocumentIdentifier(2, editor.uri(path))
+    editor.client.text_document_did_change(types.DidChangeTextDocumentParams(document, [whole]))
+
+    async def run(first: int, last: int) -> None:
+        # As the code action of a selection has it (test_lenses.py).
+        await editor.command("sidecar.run", {"target": str(path), "first": first, "last": last})
+
+    await run(1, 2)
+    await editor.wait(types.WINDOW_LOG_MESSAGE, lambda params: params.message == "42")
+    await run(3, 3)
+    shown = await editor.wait(
+        types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, lambda params: params.diagnostics != []
+    )
+    assert shown.uri == editor.uri(path)
+    assert shown.diagnostics[0].range.start.line == 2
+    assert "ZeroDivisionError" in shown.diagnostics[0].message
+
+
+async def test_a_frozen_runs_traceback_leads_to_the_files_here(
+    nearby: Laptop, editor: Editor
+) -> None:
+    path = nearby.write("main.py", "import lib\nlib.step()\n")
+    lib = nearby.write("lib.py", "def step():\n    raise ValueError('no')\n")
+    await editor.start()
+    started = await editor.request("sidecar/run", target=str(path), frozen=True)
+    assert [folder.here for folder in started.folders] == [str(nearby.project)] * 2
+    end = await editor.wait("sidecar/exited")
+    assert [(frame.path, frame.line, frame.local) for frame in end.frames] == [
+        (str(path), 2, True),
+        (str(lib), 2, True),
+    ]
+
+
 class Debugger:
     """A DAP client, as small as can be."""
 

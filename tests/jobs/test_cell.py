@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import UsageError
-from sidecar.hub import cell
+from sidecar.jobs import cell
 from tests.remote.pythons import PYTHONS
 
 
@@ -90,3 +90,11 @@ def test_nothing_and_too_much_are_refused() -> None:
         cell.variable("/a.py", 1, ["\n", "  \n"])
     with pytest.raises(UsageError, match="too many for a cell"):
         cell.variable("/a.py", 1, [f"{os.urandom(500).hex()}\n" for _ in range(400)])
+
+
+def test_a_list_of_jobs_shows_a_cell_by_its_file_and_lines() -> None:
+    argv = cell.command("/env/bin/python", "/srv/model/a.py", 3, 9, ["--lr", "1"])
+    assert cell.shown(argv) == ["/env/bin/python", "/srv/model/a.py:3-9", "--lr", "1"]
+    assert cell.shown(["srun", "-n1", *argv])[2:] == cell.shown(argv)
+    other = ["python", "-c", "print(1)"]
+    assert cell.shown(other) == other

@@ -57,6 +57,14 @@ def command(python: str, path: str, first: int, last: int, args: Sequence[str]) 
     return [python, "-c", COMMAND, f"{path}:{first}-{last}", *args]
 
 
+def shown(argv: Sequence[str]) -> list[str]:
+    """A command as a list of jobs has it: of a cell, the file and the lines."""
+    if COMMAND not in argv:
+        return list(argv)
+    at = argv.index(COMMAND)
+    return [*argv[: at - 1], *argv[at + 1 :]]
+
+
 def variable(path: str, first: int, lines: Sequence[str]) -> str:
     """The value of VARIABLE.
 
