@@ -149,7 +149,7 @@ def commands(setup: str, shell: str = "/bin/sh") -> List[Tuple[int, str]]:
     if begun.strip():
         problem = "" if kind in CSH else _unreadable(begun, shell)
         if problem:
-            raise SetupFailed(first, -1, "%s cannot read it" % shell, problem)
+            raise SetupFailed(first, -1, "it cannot be read by %s" % shell, problem)
         found.append((first, begun))
     return found
 
@@ -272,7 +272,9 @@ def _ask(shell: str, setup: str, inside: Optional[Dict[str, str]] = None) -> Dic
     output = _last_words(said, mark)
     if answer is None:
         status = process.returncode if not why else -1
-        raise _NoAnswer(why or "it ended with status %d before its end" % status, status, output)
+        raise _NoAnswer(
+            why or "it ended with status %d before all of it had run" % status, status, output
+        )
     if answer.startswith(b"failed "):
         line, status = (int(part) for part in answer.split()[1:3])
         raise SetupFailed(line, status, "it ended with status %d" % status, output)

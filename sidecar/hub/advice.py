@@ -59,6 +59,8 @@ async def explained(session: Session, cwd: str, end: api.Exited) -> api.Exited:
     if end.status == 0 or not end.failures:
         return end
     text = await asyncio.to_thread(_advice, session, cwd or str(session.project.spelled), end)
+    if not text and (module := _NO_MODULE.search(end.failures[-1].error)):
+        text = await session.interpreters.lacking(module[1].partition(".")[0])
     return msgspec.structs.replace(end, advice=text)
 
 

@@ -53,7 +53,8 @@ async def _in_use(session: Session) -> tuple[str, str, str]:
     """Path and source of the one that jobs get, or why there is none. Nobody is asked here: the
     list is what they would choose from."""
     try:
-        found = await session.interpreters.known()
+        with session.speaking():
+            found = await session.interpreters.known()
     except SidecarError as error:
         return "", "", str(error)
     return found.path, found.source, ""

@@ -41,6 +41,9 @@ NOT_NOW = "Not now"
 MOST_OFFERED = 12
 """Interpreters in a question; `sidecar envs` has all."""
 
+ADVICE_SECONDS = 3.0
+"""How long the end of a job that lacked a module may wait for a word of where there is one."""
+
 BY_DEFAULT = "python3 of a login shell"
 
 
@@ -170,6 +173,27 @@ class Interpreters:
         await asyncio.shield(self._begin(agent))
         return await self._survey(agent)
 
+    async def lacking(self, module: str) -> str:
+        """What to do where a job had no such module: which interpreters have it; "" where this
+        cannot be told soon."""
+        if self._chosen is None:
+            return ""
+        key, found = self._chosen
+        try:
+            told = await asyncio.wait_for(self._told(key.agent, [module]), ADVICE_SECONDS)
+        except (SidecarError, asyncio.TimeoutError):
+            return ""
+        rows = [row for row in told.interpreters if not row.problem and row.version]
+        own = next((row for row in rows if row.path == found.path), None)
+        if own is not None and module not in own.lacks:
+            return ""
+        name = own.name if own else found.path
+        having = [row.name for row in rows if module not in row.lacks][:3]
+        if having:
+            use = f"`sidecar envs use {having[0]}`"
+            return f"{module} is not in {name}; {', '.join(having)} has it: {use}"
+        return f"{module} is in no Python on {self._session.name}; jobs run with {name}"
+
     async def use(self, setting: str) -> messages.PythonFound:
         """Has the jobs run with this one from now on, and writes it down.
 
@@ -237,12 +261,15 @@ class Interpreters:
 
     async def _survey(self, agent: AgentConnection) -> tuple[Told, list[str]]:
         needed = await asyncio.to_thread(imports.needed, self._session.root)
+        return await self._told(agent, needed), needed
+
+    async def _told(self, agent: AgentConnection, needed: list[str]) -> Told:
         setup = self._session.host.setup
         answer = await agent.request(
             lambda number: messages.Survey(number, self._session.number, setup, needed)
         )
         assert isinstance(answer, messages.Surveyed)
-        return msgspec.json.decode(answer.body, type=Told), needed
+        return msgspec.json.decode(answer.body, type=Told)
 
     # --- choosing ----------------------------------------------------------------------------
 
@@ -331,11 +358,11 @@ class Interpreters:
         if number.isdigit() and failed.line:
             place = f"{file}:{_line_of(self._session, file, int(number), failed.line)}"
         at = f" ({place})" if place else ""
-        said = f". It said:\n{failed.output}\n" if failed.output else ""
-        subject = f"`{command}`" if command else "it"
+        said = f". It said:\n{failed.output.strip()}" if failed.output.strip() else ""
+        subject = f"`{command}`" if command else "the shell"
         return RunError(
             f"`setup` failed on {self._session.name}{at}",
-            f"{subject}: {failed.why}{said}",
+            f"{subject} {failed.why.removeprefix('it ')}{said}",
             f"mend hosts.{self._session.name}.setup",
             code="setup-failed",
         )

@@ -42,7 +42,7 @@ from sidecar.sync.trees.stored import Stored
 
 log = logging.getLogger(__name__)
 
-OF_JOBS = ("python", "setup", "env", "launch", "log_max", "on_quit")
+OF_JOBS = ("python", "setup", "env", "launch", "log_max", "on_quit", "freeze")
 """Settings of a host that a session may take while it stands."""
 
 TOLD_EVERY = 0.05

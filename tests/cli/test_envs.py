@@ -258,6 +258,18 @@ def test_an_interpreter_that_cannot_be_is_told_with_what_there_is(
     assert "hosts.box.python" in done.stderr
 
 
+def test_a_run_that_lacks_a_module_is_told_who_has_it(nearby: Laptop, embedded: Box) -> None:
+    conda(embedded.home / "miniforge3/envs/a", "strangelib")
+    conda(embedded.home / "miniforge3/envs/b")
+    nearby.configure(f'{HOST}python = "conda:b"\n')
+    nearby.write("main.py", "import strangelib.part\n")
+    done = nearby.sidecar("run", "main.py")
+    assert done.returncode == 1
+    assert "strangelib is not in conda:b; conda:a has it: `sidecar envs use conda:a`" in done.stderr
+    nearby.write("main.py", "import strangestlib\n")
+    assert "strangestlib is in no Python on box" in nearby.sidecar("run", "main.py").stderr
+
+
 def test_launch_stands_before_the_command_of_every_job(nearby: Laptop, embedded: Box) -> None:
     programs = embedded.home / "programs"
     programs.mkdir()

@@ -219,6 +219,26 @@ def test_a_file_is_run_again_with_what_it_was_run_with_last(nearby: Laptop, star
     nvim.noted("a.py is run without arguments")
 
 
+def test_the_pythons_there_are_listed_and_chosen_among(
+    nearby: Laptop, start: Start, embedded: Box
+) -> None:
+    programs = embedded.home / "miniforge3/envs/ml/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(os.path.realpath(sys.executable))
+    nearby.write("a.py", "import os\nprint('in', os.environ.get('CONDA_DEFAULT_ENV'))\n")
+    (programs.parent / "conda-meta").mkdir()
+    nvim = start("a.py")
+    nvim.command("Remote envs")
+    nvim.until(lambda: "  conda:ml: Python 3." in nvim.messages, "the list of interpreters")
+    assert nvim.lua("return require('sidecar.commands').complete('c', 'Remote envs use c')") == [
+        "conda:ml"
+    ]
+    nvim.command("Remote envs use ml")
+    nvim.noted("run with conda:ml (Python 3.")
+    nvim.command("RemoteRun")
+    nvim.shows("in ml")
+
+
 def test_the_host_is_switched_and_the_status_line_follows(
     nearby: Laptop, start: Start, embedded: Box
 ) -> None:

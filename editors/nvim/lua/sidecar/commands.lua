@@ -111,8 +111,24 @@ local function hosts(words)
   end)
 end
 
+---@param words string[]
+local function envs(words)
+  local server = require('sidecar.server')
+  if words[1] == 'use' then
+    server.request('sidecar/selectInterpreter', { name = words[2] or '' }, function(result)
+      local text = 'Sidecar: jobs on %s run with %s (Python %s)'
+      vim.notify(text:format(result.host, result.python, result.version), vim.log.levels.INFO)
+    end)
+    return
+  end
+  server.request('sidecar/interpreters', {}, function(result)
+    require('sidecar.status').interpreters(result)
+  end)
+end
+
 ---@type table<string, fun(words: string[], opts: table)>
 local own = {
+  envs = envs,
   hosts = hosts,
   run = function(words, opts) with_target(require('sidecar.jobs').run, words, opts) end,
   debug = function(words, opts) with_target(require('sidecar.debug').start, words, opts) end,
@@ -176,8 +192,10 @@ function M.complete(lead, line, sub)
     return vim.fn.getcompletion(lead, 'file')
   elseif sub == 'diff' or sub == 'undo' or sub == 'why' or (sub == 'resolve' and #words > 0) then
     return vim.fn.getcompletion(lead, 'file')
-  elseif sub == 'hosts' and #words == 0 then
+  elseif (sub == 'hosts' or sub == 'envs') and #words == 0 then
     choices = { 'use' }
+  elseif sub == 'envs' then
+    choices = vim.b.sidecar_interpreters or {}
   elseif sub == 'hosts' or words[#words] == '-H' then
     choices = require('sidecar.status').host_names(vim.api.nvim_get_current_buf())
   elseif sub == 'resolve' then

@@ -161,6 +161,30 @@
 ---@class sidecar.HostsResult
 ---@field hosts sidecar.HostState[]
 
+---@class sidecar.Interpreter
+---@field name string
+---@field path string
+---@field kind string
+---@field version string
+---@field packages table<string, string>
+---@field cuda string
+---@field lacks string[]
+---@field inUse boolean
+---@field problem string
+
+---@class sidecar.InterpretersResult
+---@field host string
+---@field interpreters sidecar.Interpreter[]
+---@field driver string
+---@field source string
+---@field problem string
+
+---@class sidecar.SelectInterpreterResult
+---@field host string
+---@field python string
+---@field path string
+---@field version string
+
 ---@class sidecar.SelectHostResult
 ---@field host string
 

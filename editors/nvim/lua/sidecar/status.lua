@@ -112,6 +112,29 @@ function M.hosts(result)
   vim.api.nvim_echo(lines, true, {})
 end
 
+---@param result sidecar.InterpretersResult
+function M.interpreters(result)
+  local lines, names = {}, {}
+  for _, one in ipairs(result.interpreters) do
+    table.insert(names, one.name)
+    local parts = { one.problem ~= '' and one.problem or 'Python ' .. one.version }
+    if one.cuda ~= '' then
+      table.insert(parts, ('CUDA %s%s'):format(one.cuda, result.driver == '' and ', no driver' or ''))
+    end
+    for name, version in vim.spairs(one.packages) do
+      if #parts < 6 then table.insert(parts, name .. ' ' .. version) end
+    end
+    if #one.lacks > 0 then table.insert(parts, 'without ' .. table.concat(one.lacks, ', ')) end
+    local line = ('%s %s: %s\n'):format(one.inUse and '*' or ' ', one.name, table.concat(parts, ', '))
+    table.insert(lines, { line, one.inUse and 'Normal' or 'Comment' })
+  end
+  vim.b.sidecar_interpreters = names
+  if result.problem ~= '' then table.insert(lines, { result.problem .. '\n', 'WarningMsg' }) end
+  if #lines == 0 then lines = { { 'No Python was found there', 'Comment' } } end
+  lines[#lines][1] = vim.trim(lines[#lines][1])
+  vim.api.nvim_echo(lines, true, {})
+end
+
 --- Shows what the server knows of all projects.
 ---@param result sidecar.StatusResult
 function M.show(result)
