@@ -63,7 +63,7 @@ class Hosts:
                     f"change it there; {name} is written to sidecar.local.toml",
                 )
         if params.connect:
-            session = await self._registry.session(client, str(project.spelled), name)
+            session = await self._registry.session(client, str(project.spelled))
             self._registry.follow(session)
             task = asyncio.create_task(self._connect(client, session), name=f"connect {name}")
             self._connecting.add(task)

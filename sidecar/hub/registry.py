@@ -78,12 +78,19 @@ class Registry:
         return load(project, environ=client.environ or os.environ)
 
     async def session(
-        self, client: Client, path: str = "", host: str = "", *, unasked: bool = False
+        self,
+        client: Client,
+        path: str = "",
+        host: str = "",
+        *,
+        unasked: bool = False,
+        stays: bool = False,
     ) -> Session:
         """The session of that project on that host, opened if need be, held by `client`.
 
         Args:
             unasked: no person caused this; then nobody is asked for trust.
+            stays: the client wants this host for as long as it lives, whichever is used.
         Raises:
             SidecarError: the configuration is wrong or not trusted, or another process has the
                 project.
@@ -106,6 +113,8 @@ class Registry:
         self._linger[project.root, name] = loaded.config.linger
         session.links = loaded.config.links
         session.clients.add(client)
+        if stays:
+            session.named.add(client)
         self.mark(project, loaded.chosen)
         if retiring := self._retiring.pop((project.root, name), None):
             retiring.cancel()
@@ -135,16 +144,25 @@ class Registry:
 
     def follow(self, session: Session) -> None:
         """Who had the project open on other hosts has it here from now on, where it is used; but
-        for those whose jobs somebody still looks at."""
+        for those who named another one, or whose variables do, and while somebody still looks at
+        a job there."""
         for other in self.of_root(str(session.root)):
             if other is session or other.jobs.watched:
                 continue
-            for one in list(other.clients):
-                one.health(other.health())  # its last: nobody uses it
+            for one in list(other.clients - other.named):
+                if self._chosen_by(one, session.project) != session.name:
+                    continue
+                one.health(other.health())  # its last: it is not used
                 one.notes(str(session.project.spelled), other.name, [])
                 session.clients.add(one)
                 self._let_go((other.root, other.name), other, one)
         session.link_changed()
+
+    def _chosen_by(self, client: Client, project: Project) -> str:
+        try:
+            return self.load(client, project).chosen
+        except ConfigError:
+            return ""
 
     def leave(self, client: Client) -> None:
         """The client has gone, and with it what it held."""
@@ -153,6 +171,7 @@ class Registry:
 
     def _let_go(self, key: Key, session: Session, client: Client) -> None:
         session.clients.discard(client)
+        session.named.discard(client)
         if not session.clients and key not in self._retiring:
             name = f"retire {session.root}"
             self._retiring[key] = in_nobodys_name(self._retire(key, session), name=name)

@@ -170,7 +170,8 @@ class Service:
         return api.Empty()
 
     async def _sync(self, client: Client, params: api.SyncParams) -> api.SyncResult:
-        session = await self._registry.session(client, params.project, params.host)
+        stays = bool(params.host)
+        session = await self._registry.session(client, params.project, params.host, stays=stays)
         with session.speaking():
             result = await session.synced(params)
         if session.engine.just_met:

@@ -66,6 +66,8 @@ class Session:
     ) -> None:
         self.project, self.name, self.host, self.sync = project, name, host, sync
         self.clients: set[Client] = set()
+        self.named: set[Client] = set()
+        """Those who want this host, whichever is used."""
         self.in_use = True
         """Runs and saves go here where no host is named; the registry knows."""
         self.links = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pygls.exceptions import JsonRpcException
 from tests.hub.laptop import PATIENCE, Laptop, until_gone
 from tests.lsp.editor import Editor
 from tests.servers.box import Box
+from tests.whole.waiting import soon
 
 
 async def visible(editor: Editor, box: Box, path: str, text: str) -> None:
@@ -342,3 +344,36 @@ async def test_a_host_is_chosen_by_any_editor_and_its_lenses_follow(
     assert await titles() == ["Run on gpu2", "Debug on gpu2"]
     with pytest.raises(JsonRpcException, match="gpu9"):
         await editor.command("sidecar.selectHost", "gpu9")
+
+
+async def test_who_named_a_host_keeps_it_when_another_one_is_chosen(
+    nearby: Laptop, editor: Editor, embedded: Box
+) -> None:
+    nearby.configure(
+        'host = "gpu1"\n'
+        '[hosts.gpu1]\nssh = "box"\npath = "~/one"\n[hosts.gpu2]\nssh = "box"\npath = "~/two"\n'
+    )
+    path = nearby.write("main.py", "0\n")
+    watching = nearby.start("sync", "--watch", "-H", "gpu1")
+    assert watching.stderr is not None
+    await asyncio.to_thread(watching.stderr.readline)
+    await editor.start()
+    await editor.wait(
+        "sidecar/didChangeStatus", lambda one: (one.host, one.text) == ("gpu1", "in step")
+    )
+    await editor.command("sidecar.selectHost", "gpu2")
+    told = await editor.wait(
+        "sidecar/didChangeStatus", lambda one: one.host == "gpu1" and not one.inUse
+    )
+    assert told.project == str(nearby.project)
+    await editor.wait(
+        "sidecar/didChangeStatus", lambda one: (one.host, one.text) == ("gpu2", "in step")
+    )
+    editor.save(path, "1\n")
+    await editor.wait(
+        "sidecar/synced", lambda note: note.host == "gpu2" and note.paths == ["main.py"]
+    )
+    assert (embedded.home / "two" / "main.py").read_text() == "1\n"
+    one = embedded.home / "one" / "main.py"
+    await soon(lambda: one.read_text() == "1\n", "the save on the other host")
+    assert watching.poll() is None
