@@ -208,6 +208,36 @@ export interface Frame {
 }
 
 /**
+ * `action` "status" only looks; "push" brings branch, HEAD and index there up to here, and
+ * makes the repository where there is none; "repair" does so too where commits were made there,
+ * which are brought here and kept there. `yes`: whatever there is to send.
+ */
+export interface GitParams {
+  project?: string;
+  host?: string;
+  action?: "push" | "repair" | "status";
+  yes?: boolean;
+}
+
+/**
+ * `state`: "same"; "waits" (it is behind, and `text` says why); "apart" (commits there are not
+ * here); "absent" (no repository there); "left" (one of both is left alone); "none" (no repository
+ * here, or no git there). `head` and `branch`: of the one there. `kept`: refs there that keep what
+ * was before. `fetched`: the ref here of what was committed there.
+ */
+export interface GitResult {
+  host: string;
+  state: "absent" | "apart" | "left" | "none" | "same" | "waits";
+  text: string;
+  fix: string;
+  head: string;
+  branch: string;
+  kept: string[];
+  fetched: string;
+  notes: string[];
+}
+
+/**
  * A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
  * "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
  * `transfers`: large files that are being sent, told a few times a second. `inUse`: where the
@@ -854,6 +884,7 @@ export interface Requests {
   'sidecar/trash': { params: TrashParams; result: TrashResult };
   'sidecar/undo': { params: UndoParams; result: UndoResult };
   'sidecar/why': { params: WhyParams; result: WhyResult };
+  'sidecar/git': { params: GitParams; result: GitResult };
 }
 
 export interface Notifications {

@@ -192,6 +192,32 @@ class ResolveResult(Message, frozen=True, kw_only=True):
     left: list[PathNote]
 
 
+class GitParams(Place, frozen=True, kw_only=True):
+    """`action` "status" only looks; "push" brings branch, HEAD and index there up to here, and
+    makes the repository where there is none; "repair" does so too where commits were made there,
+    which are brought here and kept there. `yes`: whatever there is to send."""
+
+    action: Literal["status", "push", "repair"] = "status"
+    yes: bool = False
+
+
+class GitResult(Message, frozen=True, kw_only=True):
+    """`state`: "same"; "waits" (it is behind, and `text` says why); "apart" (commits there are not
+    here); "absent" (no repository there); "left" (one of both is left alone); "none" (no repository
+    here, or no git there). `head` and `branch`: of the one there. `kept`: refs there that keep what
+    was before. `fetched`: the ref here of what was committed there."""
+
+    host: str
+    state: Literal["none", "left", "absent", "waits", "apart", "same"]
+    text: str
+    fix: str = ""
+    head: str = ""
+    branch: str = ""
+    kept: list[str] = []
+    fetched: str = ""
+    notes: list[str] = []
+
+
 class TrashParams(Place, frozen=True, kw_only=True):
     """`paths`: absolute; only copies of these and of what is below them. Newest first."""
 
@@ -779,6 +805,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/trash": (TrashParams, TrashResult),
     "sidecar/undo": (UndoParams, UndoResult),
     "sidecar/why": (WhyParams, WhyResult),
+    "sidecar/git": (GitParams, GitResult),
 }
 """Client to hub: parameters and result of each request."""
 

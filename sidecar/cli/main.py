@@ -202,6 +202,13 @@ def parser() -> argparse.ArgumentParser:
     )
     why = add("why", "why:why", "which rule decides about a path", place, json)
     why.add_argument("paths", nargs="+", metavar="PATH", help="nothing needs to be there")
+    git = add("git", "git:git", "the repository here and the one there", place, json)
+    git.add_argument(
+        "action",
+        choices=("status", "push", "repair"),
+        help="push: HEAD, branch and index there as here; repair: also where commits were made "
+        "there, which are kept",
+    )
     envs = add("envs", "envs:envs", "the Pythons there, and which one jobs get", place, json)
     envs.add_argument("action", nargs="?", choices=("use",), help="have jobs run with NAME")
     envs.add_argument("name", nargs="?", default="", metavar="NAME", help="as listed, or a path")

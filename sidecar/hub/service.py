@@ -27,6 +27,7 @@ from sidecar.hub.hosts import Hosts
 from sidecar.hub.registry import Registry, local_paths
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.repairs import Repairs
+from sidecar.hub.repositories import Repositories
 from sidecar.hub.runs import Runs
 from sidecar.hub.sessions import Session
 
@@ -44,6 +45,7 @@ class Service:
         self._debugging = Debugging(self._registry)
         self._repairs = Repairs(self._registry)
         self._hosts = Hosts(self._registry)
+        self._repositories = Repositories(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/arguments": self._runs.arguments,
@@ -70,6 +72,7 @@ class Service:
             "sidecar/trash": self._repairs.trash,
             "sidecar/undo": self._repairs.undo,
             "sidecar/why": self._repairs.why,
+            "sidecar/git": self._repositories.git,
         }
 
     @property

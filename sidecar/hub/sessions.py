@@ -29,6 +29,7 @@ from sidecar.core.pathmap import PathMap
 from sidecar.errors import Disconnected, SidecarError, SyncError
 from sidecar.hub.client import Client, WhoeverAsked, in_nobodys_name
 from sidecar.hub.comeback import Comeback
+from sidecar.hub.following import Following
 from sidecar.hub.held import let_go
 from sidecar.hub.interpreters import Interpreters
 from sidecar.hub.links import Destination, Link, Links
@@ -107,6 +108,7 @@ class Session:
             on_change=self._engine_changed,
             shown_by=self._shown_by,
         )
+        self.following = Following(self.engine, name)
         self._comeback = Comeback(self.engine, self._look_again)
         python = host.python if host.python.startswith(("/", "~", "$")) else ""
         self.link: Link = links.take(
