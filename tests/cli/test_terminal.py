@@ -131,3 +131,44 @@ def test_ctrl_c_ends_a_program_that_prints_without_end(nearby: Laptop) -> None:
     person.expect("^C")
     assert person.wait() == 128 + 2
     assert person.text.count("y") < 10_000_000
+
+
+def test_a_debugger_a_progress_bar_and_raw_keys_work_as_here(nearby: Laptop) -> None:
+    nearby.write(
+        "main.py",
+        "import sys, termios, tty\n"
+        "for done in range(3):\n"
+        "    print(f'\\r{done + 1}/3 \\x1b[32m' + '#' * done + '\\x1b[0m', end='', flush=True)\n"
+        "print()\n"
+        "before = termios.tcgetattr(0)\n"
+        "tty.setraw(0)\n"
+        "print('raw', end='', flush=True)\n"
+        "keys = [sys.stdin.read(1) for _ in range(3)]\n"
+        "termios.tcsetattr(0, termios.TCSADRAIN, before)\n"
+        "print('keys', keys)\n"
+        "value = 41\n"
+        "breakpoint()\n"
+        "print('value', value)\n",
+    )
+    person = TerminalSession(nearby, "run", "main.py")
+    person.expect("\r1/3 \x1b[32m\x1b[0m\r2/3 \x1b[32m#\x1b[0m\r3/3 \x1b[32m##\x1b[0m\r\n")
+    person.expect("raw", "\x03\x1a\x04")  # in raw mode they are keys like any others
+    person.expect("keys ['\\x03', '\\x1a', '\\x04']")
+    person.expect("(Pdb) ", "value += 1\r")
+    person.expect("(Pdb) ", "c\r")
+    person.expect("value 42")
+    assert person.wait() == 0
+
+
+def test_a_shell_there_stops_a_program_by_ctrl_z_and_goes_on_with_it(nearby: Laptop) -> None:
+    person = TerminalSession(nearby, "run", "-e", "PS1=%% ", "bash", "--norc", "-i")
+    person.expect("%% ", "sh -c 'echo began; read x; echo read $x'\r")
+    person.expect("began", "\x1a")
+    person.expect("Stopped")
+    person.expect("%% ", "fg\r")
+    person.expect("echo read", "this\r")
+    person.expect("read this")
+    person.expect("%% ", "sleep 300\r")
+    person.expect("sleep 300", "\x03")
+    person.expect("%% ", "\x04")
+    assert person.wait() == 130  # of the shell's last command, as here
