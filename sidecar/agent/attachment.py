@@ -29,6 +29,7 @@ class Attachment:
         record: the job, in state RUNNING.
         on_taken: called with the offset below which stdin needs no resending.
         on_signalled: called with a `signal`'s tag, and why it was not sent, or "".
+        on_stuck: called with why the log's disk takes nothing, "" when it does again.
         on_gone: called once, when the connection has ended.
     Raises:
         OSError, control.ControlError: the supervisor cannot be reached.
@@ -39,9 +40,11 @@ class Attachment:
         record: records.Record,
         on_taken: Callable[[int], None],
         on_signalled: Callable[[int, str], None],
+        on_stuck: Callable[[str], None],
         on_gone: Callable[["Attachment"], None],
     ) -> None:
-        self._on_taken, self._on_signalled, self._on_gone = on_taken, on_signalled, on_gone
+        self._on_taken, self._on_signalled = on_taken, on_signalled
+        self._on_stuck, self._on_gone = on_stuck, on_gone
         self._changed = threading.Condition()
         self.taken: Optional[int] = None
         """Below this offset of stdin nothing needs resending; None until the supervisor said."""
@@ -119,5 +122,7 @@ class Attachment:
         elif word.name in ("took", "hello"):
             self.taken = int(word.values[-1])
             self._on_taken(self.taken)
+        elif word.name == "stuck":
+            self._on_stuck(str(word.values[0]))
         elif word.name == "signalled":
             self._on_signalled(int(word.values[0]), str(word.values[1]))

@@ -6,6 +6,7 @@ that the job waits as for a slow reader, and the write is tried again every RETR
 when the readers have come further. Nothing is lost.
 """
 
+import errno
 import os
 import selectors
 import time
@@ -22,12 +23,24 @@ READ = 1 << 16
 
 
 class Capture:
-    """The outputs of one job. `on_growth` is called when the log has become longer."""
+    """The outputs of one job.
+
+    Args:
+        on_growth: called when the log has become longer.
+        on_stuck: called when `stuck` has changed.
+    """
 
     def __init__(
-        self, selector: selectors.BaseSelector, log: LogWriter, on_growth: Callable[[], None]
+        self,
+        selector: selectors.BaseSelector,
+        log: LogWriter,
+        on_growth: Callable[[], None],
+        on_stuck: Callable[[], None],
     ) -> None:
-        self._selector, self._log, self._on_growth = selector, log, on_growth
+        self._selector, self._log = selector, log
+        self._on_growth, self._on_stuck = on_growth, on_stuck
+        self.stuck = ""
+        """Why the disk takes nothing, so that the job waits; "" while it does."""
         self._outputs: Dict[int, _Output] = {}
         self._retry_at: Optional[float] = None
         self._held = False
@@ -101,11 +114,17 @@ class Capture:
         length = len(output.waiting)
         if not everything:
             length = utf8.whole_characters(bytes(output.waiting[-4:])) + max(0, length - 4)
+        stuck = os.strerror(errno.ENOSPC)
         try:
             taken = self._log.append(output.number, bytes(output.waiting[:length]))
-        except OSError:
-            taken = 0
+        except OSError as error:
+            taken, stuck = 0, error.strerror or str(error)
         del output.waiting[:taken]
+        if taken == length or self._log.waits:
+            stuck = ""
+        if stuck != self.stuck:
+            self.stuck = stuck
+            self._on_stuck()
         if taken < length:
             self._pause()
         elif output.waiting:

@@ -15,6 +15,9 @@ What is said are frames (core/frames.py) with a JSON list as header. To the supe
     ["reads", offset]                   somebody there has the output before `offset`, and wants
                                         the rest: none of it may be dropped; -1: nobody does
 
+Unasked, it says ["stuck", why] when the log's disk takes nothing, so that the job waits, and with
+"" for why when it does again.
+
 The supervisor speaks first: ["hello", VERSION, job, taken], `taken` being how much of stdin it
 has. A word that one end does not know is ignored, so that either may be the newer one.
 """

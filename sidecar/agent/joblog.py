@@ -88,6 +88,7 @@ class LogWriter:
         needed: nothing from this offset on may be dropped; None: nobody reads.
         ending: the job is over: what lay in its pipes is taken, be it a piece beyond the limit,
             so that its end need not wait for a reader.
+        waits: the last `append` took less than all for a reader's sake, not for the disk's.
 
     Raises (append too):
         OSError: the file system refuses; what was begun is taken back, so nothing is half there.
@@ -98,7 +99,7 @@ class LogWriter:
         self._sixteenth = max(limit, LEAST) // (HEAD + PIECES)
         self.size = self.dropped = 0
         self.needed: Optional[int] = None
-        self.ending = False
+        self.ending = self.waits = False
         self._written = 0
         """Bytes of output so far, headers not counted."""
         self._pieces: List[Piece] = []
@@ -112,7 +113,7 @@ class LogWriter:
             How many bytes were taken: less than all only where the disk is full, or where a
             reader must have something first; the rest is to be brought again.
         """
-        start = 0
+        start, self.waits = 0, False
         while start < len(data):
             piece = data[start : start + RECORD_MAX]
             if start + RECORD_MAX < len(data):
@@ -163,6 +164,7 @@ class LogWriter:
                 del self._pieces[0]
                 self.dropped += following.before - oldest.before
             elif not self.ending or len(self._pieces) > PIECES:
+                self.waits = True
                 return False
         name = "log.%d.%d" % (self.size, self._written)
         piece = Piece(self.size, self._written, os.path.join(self._folder, name))

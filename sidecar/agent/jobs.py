@@ -383,6 +383,7 @@ class Jobs:
                     record,
                     lambda offset: self._tell(m.Taken(job, offset)),
                     self._signalled,
+                    lambda why: self._tell(m.Stuck(job, why)),
                     lambda gone: self._detached(job, gone),
                 )
             except (OSError, control.ControlError, records.RecordError):

@@ -148,7 +148,7 @@ class Supervisor:
         )
         self._end_at: Deadline = None
         self._look_at = time.monotonic() + LOOK
-        self._output = Capture(self._selector, self._log, self._on_growth)
+        self._output = Capture(self._selector, self._log, self._on_growth, self._on_stuck)
         self._output.add(self._process.stdout, joblog.STDOUT)
         self._output.add(self._process.stderr, joblog.STDERR)
         self._watch_children()
@@ -267,6 +267,8 @@ class Supervisor:
 
     def _on_visitor(self, visitor: Visitor) -> None:
         self._door.say(visitor, "hello", control.VERSION, self._record.id, self._stdin.offset)
+        if self._output.stuck:
+            self._door.say(visitor, "stuck", self._output.stuck)
 
     def _on_word(self, visitor: Visitor, word: control.Word) -> None:
         if word.name == "input":
@@ -297,6 +299,10 @@ class Supervisor:
     def _on_leave(self, visitor: Visitor) -> None:
         self._readers.left(visitor)
         self._pace()
+
+    def _on_stuck(self) -> None:
+        for visitor in self._door.visitors:
+            self._door.say(visitor, "stuck", self._output.stuck)
 
     def _on_growth(self) -> None:
         self._tell_watchers()

@@ -736,6 +736,14 @@ class Output(NamedTuple):
     body: bytes
 
 
+class Stuck(NamedTuple):
+    """The disk takes no more of the job's output, so that the job waits; `why` is "" when it does
+    again."""
+
+    job: str
+    why: str
+
+
 class Exited(NamedTuple):
     """`status`: exit status, or minus the signal's number. `why`: where neither is known. `end`:
     the offset behind the last Output of this Tail, -1 from an agent that does not tell. `left`:
@@ -997,8 +1005,8 @@ Message = Union[
     Applied, Landed, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Git, GitSeen, GitMake, GitPack, GitMove, GitMoved, GitWant, GitPart,
-    Run, Started, RunRefused, Tail, Untail, Hold, Output, Exited, Input, Taken, Resize, Signal,
-    Jobs, JobList, Keep, About, Packages, Told,
+    Run, Started, RunRefused, Tail, Untail, Hold, Output, Stuck, Exited, Input, Taken, Resize,
+    Signal, Jobs, JobList, Keep, About, Packages, Told,
     Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,
     Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,

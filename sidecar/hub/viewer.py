@@ -87,12 +87,21 @@ class Viewer:
         self._name, self._host = job.id, job.host
         self._job = self._reads = job
         await job.reads(self, self._offset)
-        self._view = await job.view(self._offset, self._take, self._ended, self._closed)
+        self._view = await job.view(
+            self._offset, self._take, self._ended, self._closed, self._stuck
+        )
 
     def _closed(self) -> None:
         """The session ends: its configuration has changed, and another one has the job."""
         self._behind = True
         self._news.set()
+
+    def _stuck(self, why: str) -> None:
+        if why:
+            text = f"it waits, since {self._host} has no room for its output ({why})"
+        else:
+            text = f"it goes on, since {self._host} has room for its output again"
+        self._client.show(f"Job {self._name}: {text}", "warning" if why else "info")
 
     def _take(self, part: api.Output) -> None:
         if self._behind:

@@ -42,6 +42,7 @@ HOLD_EVERY = 128 * 1024
 OnOutput = Callable[[api.Output], None]
 OnExit = Callable[[api.Exited], None]
 OnClosed = Callable[[], None]
+OnStuck = Callable[[str], None]
 
 
 class View:
@@ -54,9 +55,11 @@ class View:
         on_output: OnOutput,
         on_exit: OnExit,
         on_closed: OnClosed = lambda: None,
+        on_stuck: OnStuck = lambda why: None,
     ) -> None:
         self._job, self.offset = job, offset
-        self._on_output, self._on_exit, self.closed = on_output, on_exit, on_closed
+        self._on_output, self._on_exit = on_output, on_exit
+        self.closed, self.stuck = on_closed, on_stuck
 
     async def close(self) -> None:
         """Nothing is told any more; the job runs on."""
@@ -118,6 +121,7 @@ class Job:
             agent.listen(messages.Output, self.id, self._on_output),
             agent.listen(messages.Exited, self.id, self._on_exited),
             agent.listen(messages.Taken, self.id, self._on_taken),
+            agent.listen(messages.Stuck, self.id, self._on_stuck),
         ]
         self._keyboard.connect(agent)
 
@@ -178,6 +182,7 @@ class Job:
         on_output: OnOutput,
         on_exit: OnExit,
         on_closed: OnClosed = lambda: None,
+        on_stuck: OnStuck = lambda why: None,
     ) -> View:
         """Shows the output from that offset on, and then the end; with the next connection, where
         there is none. None of the functions may raise or wait; a part counts as shown when it
@@ -185,10 +190,11 @@ class Job:
 
         Args:
             on_closed: this job will not show anything any more (`closed`).
+            on_stuck: the job waits, since its output finds no room there, with why; "": it goes on.
         Raises:
             SidecarError: the output cannot be shown from there.
         """
-        view = View(self, offset, on_output, on_exit, on_closed)
+        view = View(self, offset, on_output, on_exit, on_closed, on_stuck)
         self._views.append(view)
         if self._held is not None:
             held, self._held = self._held, None
@@ -366,6 +372,10 @@ class Job:
         views, self._views = self._views, []
         for view in views:
             view.exited(self.exited.result())
+
+    def _on_stuck(self, message: messages.Stuck) -> None:
+        for view in tuple(self._views):
+            view.stuck(message.why)
 
     def _on_taken(self, message: messages.Taken) -> None:
         self._keyboard.taken(message.offset)

@@ -386,7 +386,8 @@ def test_a_job_of_another_machine_is_found_in_the_home_that_both_have(
     # Its end is read from the shared file, too.
     content = json.loads((moved / "record.json").read_text())
     content.update(ended=1.0, status=4)
-    (moved / "record.json").write_text(json.dumps(content))
+    (moved / "new").write_text(json.dumps(content))
+    (moved / "new").rename(moved / "record.json")
     assert desk.sent.exited(job).status == 4
     assert isinstance(desk.ask(lambda id_: m.Signal(id_, job, "KILL")), m.Fail)
     assert process.alive()

@@ -72,7 +72,7 @@ def test_nothing_is_left_when_a_job_is_over(desk: Desk) -> None:
     record = desk.record(job)
     until(lambda: not record.supervisor.alive(), "the supervisor's end")
     assert not os.path.lexists(record.socket)
-    assert sorted(os.listdir(desk.folder(job))) == ["log", "record.json"]
+    assert sorted(os.listdir(desk.folder(job))) == ["about.json", "log", "record.json"]
 
 
 def test_it_ends_although_somebody_removed_the_jobs_folder(desk: Desk) -> None:
@@ -136,7 +136,10 @@ def test_a_full_disk_slows_the_job_and_loses_nothing(small_disk: Path) -> None:
         desk.sent.wait(lambda _: len(desk.sent.output(job)) > 100_000)
         until(lambda: shutil.disk_usage(small_disk).free < 70_000, "a full disk")
         assert (desk.folder(job) / "log").stat().st_size < 400_000
+        said = desk.sent.wait(lambda all_: [one for one in all_ if type(one) is m.Stuck])
+        assert said == [m.Stuck(job, "No space left on device")]
         filler.unlink()
+        desk.sent.wait(lambda all_: m.Stuck(job, "") in all_)
         assert desk.sent.exited(job).status == 0
         assert desk.sent.output(job) == b"".join(b"%d\n" % n for n in range(1, 100001))
         assert desk.sent.output(job, 2) == b"end\n"
