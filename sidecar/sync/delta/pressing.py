@@ -57,6 +57,9 @@ class Pressing:
         share = self._waited / self._passed
         if share > BOUND and rate < FAST:
             self._at = min(self._at + 1, self._most)
-        elif share < IDLE or rate >= FAST:
+        elif rate >= FAST:
             self._at = max(self._at - 1, 0)
+        elif share < IDLE:
+            # Not to nothing: some small batches that did not have to wait say little of a line.
+            self._at = max(self._at - 1, min(self._at, 1))
         self._waited = self._passed = 0.0

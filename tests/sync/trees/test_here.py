@@ -19,7 +19,7 @@ from sidecar.sync.trees.scan import Problem, Scan
 
 def widened(root: Path, *paths: str) -> set[str]:
     agreed = {"pkg": tree.FOLDER, "pkg/a.py": tree.file("x"), "main.py": tree.file("y")}
-    here = Here(root, Rules.load(root, [], [], []), nothing_known, lambda digest, signature: None)
+    here = Here(root, Rules.load(root), nothing_known, lambda digest, signature: None)
     return here.widened(paths, agreed, lambda path: True)
 
 
@@ -101,7 +101,7 @@ async def test_what_base_holds_and_rules_ignore_is_found_so_until_it_is_dealt_wi
     for path in ("a.log", "b.py"):
         here = from_stat((tmp_path / path).lstat())
         agreed.put(path, pack(Agreed(tree.file("aa"), here, here)))
-    rules = Rules.load(tmp_path, ["*.log"], [], [])
+    rules = Rules.load(tmp_path, ["*.log"])
     side = Here(tmp_path, rules, nothing_known, lambda digest, signature: None, agreed)
     for _ in range(3):
         assert differing(side.scan(), agreed, {}) == {"a.log"}

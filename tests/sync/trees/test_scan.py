@@ -133,10 +133,10 @@ def test_a_part_is_scanned_as_it_is_in_the_whole(tmp_path: Path) -> None:
 
 
 def test_projects_in_the_project_are_left_out(tmp_path: Path) -> None:
-    make(tmp_path, "f", "inner/sidecar.toml", "inner/f", "given/f")
-    found = scan(tmp_path, Rules.load(tmp_path, nested=["given"]))
+    make(tmp_path, "f", "inner/sidecar.toml", "inner/f")
+    found = scan(tmp_path, Rules.load(tmp_path))
     assert set(found.entries) == {"f"}
-    assert {decision.rule for decision in found.skipped} == {"inner", "given"}
+    assert {decision.rule for decision in found.skipped} == {"inner"}
 
 
 def test_a_scan_can_be_taken_in_slices(tmp_path: Path) -> None:
