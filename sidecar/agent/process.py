@@ -176,6 +176,13 @@ def _explained(
             "",
             "look at `hosts.X.python`, or at the program's name",
         )
+    if number == errno.EACCES and os.path.isdir(path):
+        return StartError(
+            "not-executable",
+            "%s is a folder there" % program,
+            "",
+            "name a file in it, or a module (-m)",
+        )
     if number == errno.EACCES:
         return StartError(
             "not-executable",

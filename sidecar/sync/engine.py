@@ -58,9 +58,9 @@ from sidecar.sync.trees.stored import Stored
 from sidecar.sync.trees.there import There
 from sidecar.sync.watching.saves import Saves
 
-BESIDE = 0.25
-"""Seconds that saves wait, at most, for what a run needs besides; git takes 10 ms, and 50 in a
-project of 20,000 files."""
+BESIDE = 1.0
+"""Seconds that saves wait, at most, for what a run needs besides: git, which takes 5 ms, and longer
+than the scan in a project of 20,000 files."""
 
 
 class SyncEngine:
