@@ -61,6 +61,8 @@ async def explained(session: Session, cwd: str, end: api.Exited) -> api.Exited:
     text = await asyncio.to_thread(_advice, session, cwd or str(session.project.spelled), end)
     if not text and (module := _NO_MODULE.search(end.failures[-1].error)):
         text = await session.interpreters.lacking(module[1].partition(".")[0])
+        if not text and _OWN_WORDS.match(end.failures[-1].error):
+            text = _NOT_INSTALLED % module[1]
     return msgspec.structs.replace(end, advice=text)
 
 
@@ -71,9 +73,6 @@ def _advice(session: Session, cwd: str, end: api.Exited) -> str:
             if line := _line(session, path):
                 lines[line] = None
                 break
-        else:
-            if own := _OWN_WORDS.match(failure.error):
-                lines[_NOT_INSTALLED % own[1]] = None
         if len(lines) == MOST_LINES:
             break
     return "\n".join(lines)
