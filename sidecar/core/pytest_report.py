@@ -30,6 +30,10 @@ CHAINED = (
 )
 """What stands between two exceptions, in a traceback too."""
 
+MAX_SILENT = 20_000
+"""Lines without a place or a message, before a report is given up: the source of a long test, and
+what it printed. What follows is looked through the quick way again."""
+
 _BEGIN = re.compile(r"={3,} (?:FAILURES|ERRORS) ={3,}\s*$")
 _OTHER = re.compile(r"={3,}(?: .* )?={3,}\s*$")
 _TEST = re.compile(r"_{2,} (.+?) _{2,}\s*$")
@@ -56,15 +60,20 @@ class PytestReport:
         self._found: Deque[Failed] = collections.deque(maxlen=MAX_TESTS)
         self._test = ""
         self._reading = False
+        self._silent = 0
         self._clear()
 
     def take(self, line: str) -> None:
         """The next line."""
         if _BEGIN.match(line):
             self._flush()
-            self.active = True
+            self.active, self._silent = True, 0
         elif self.active:
+            self._silent += 1
             self._inside(line)
+            if self._silent > MAX_SILENT:
+                self._flush()
+                self.active = False
 
     def results(self) -> List[Failed]:
         """In the order of the output. Called when that is over."""
@@ -75,7 +84,7 @@ class PytestReport:
         test = _TEST.match(line)
         if test is not None:
             self._flush()
-            self._test, self._reading = test.group(1), True
+            self._test, self._reading, self._silent = test.group(1), True, 0
         elif _OTHER.match(line):
             self._flush()
             self.active = False
@@ -90,9 +99,11 @@ class PytestReport:
         if line.rstrip() in CHAINED:
             self._clear()  # what was told so far led to what comes
         elif error is not None:
+            self._silent = 0
             if len(self._errors) < MAX_MESSAGE:
                 self._errors.append(error.group(1).rstrip())
         elif place is not None:
+            self._silent = 0
             if len(self._calls) < MAX_CALLS:
                 self._calls.append((place.group(1), int(place.group(2)), place.group(3) or ""))
             self._named = place.group(4) or ""

@@ -29,6 +29,10 @@ MAX_MESSAGE = 40
 """Lines that may follow the one that names the exception, and are taken for its message. A program
 that goes on printing behind a traceback has more, and then the first one is all of it."""
 
+MAX_SILENT = 500
+"""Lines within a traceback that say nothing, before it is given up: source and carets are some.
+What follows is looked through the quick way again."""
+
 MAX_FOUND = 64
 """Tracebacks that are kept: the last ones."""
 
@@ -237,7 +241,7 @@ class _Reader:
         that ends. (A message's further lines had no margin before Python 3.13.)"""
         self._outer: Optional[_Found] = None
         """The group itself."""
-        self._strange = 0
+        self._strange = self._silent = 0
 
     @property
     def over(self) -> bool:
@@ -255,12 +259,18 @@ class _Reader:
 
     def begin_part(self) -> None:
         """A header came within the margin of the group."""
+        self._silent = 0
         self._calls, self._said, self._strange, self._parted = [], None, 0, False
 
     def take(self, line: str) -> None:
+        self._silent += 1
+        if self._silent > MAX_SILENT:
+            self._group, self._calls, self._said = False, None, None
+            return
         if self._group:
             separator, margin = _SEPARATOR.match(line), _MARGIN.match(line)
             if separator is not None:
+                self._silent = 0
                 self._calls = self._said = None
                 self._inside = self._parted = True
                 self._closed = separator.group("end") is not None
@@ -280,6 +290,7 @@ class _Reader:
     def _frame(self, calls: List[Call], line: str) -> None:
         call = _CALL.match(line)
         if call is not None:
+            self._silent = 0
             if len(call.group(2)) > 9:
                 return  # no file has so many lines
             if len(calls) == MAX_CALLS:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.pytest_report import MAX_TESTS
+from sidecar.core.pytest_report import MAX_SILENT, MAX_TESTS
 from sidecar.core.tracebacks import (
     MAX_CALLS,
     MAX_FOUND,
@@ -249,6 +249,25 @@ def test_what_python_ignored_ended_nothing() -> None:
 )
 def test_what_an_interpreter_says_of_itself_counts(line: bytes, error: str) -> None:
     assert parsed(line) == Traceback([], error)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        PLAIN[: PLAIN.index(b"ValueError")],
+        GROUP_BEFORE_3_13[: GROUP_BEFORE_3_13.index(b"    | ValueError")],
+        GROUP_BEFORE_3_13[: GROUP_BEFORE_3_13.index(b"b\n")],
+        REPORT[: REPORT.index(b"lib.py")],
+    ],
+)
+def test_what_never_ends_is_given_up(begun: bytes) -> None:
+    parser = TracebackParser()
+    parser.feed(begun)
+    assert not parser._idle
+    parser.feed(b"   more and more\n" * (MAX_SILENT + 1))
+    assert parser._idle
+    parser.feed(PLAIN)
+    assert [one.error for one in parser.results()][-1] == "ValueError: bad shape"
 
 
 def test_only_so_many_are_kept() -> None:
