@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
     target.add_argument("-m", "--module", action="store_true", help="TARGET is a module's name")
     target.add_argument("--as-is", action="store_true", help="whatever differs there")
     target.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
-    target.add_argument("target", metavar="TARGET", help="a .py file, or a program there")
+    target.add_argument(
+        "target", metavar="TARGET", help="a .py file, a test (FILE.py::TEST), or a program there"
+    )
     target.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
     job = argparse.ArgumentParser(add_help=False)
     job.add_argument(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +298,39 @@ async def test_a_breakpoint_in_a_local_file_hits_there(
     debugger.close()
     end = await editor.wait("sidecar/debugEnded")
     assert end.port == started.port
+
+
+async def test_a_breakpoint_in_a_test_hits_there(nearby: Laptop, editor: Editor) -> None:
+    nearby.configure(
+        (nearby.project / "sidecar.local.toml").read_text() + f'python = "{sys.executable}"\n'
+    )
+    path = nearby.write(
+        "tests/test_x.py",
+        "def test_other():\n    assert 0\n\ndef test_it():\n    x = 41\n    assert x\n",
+    )
+    await editor.start()
+    started = await editor.request("sidecar/debug", target=f"{path}::test_it")
+    debugger = Debugger(*await asyncio.open_connection("127.0.0.1", started.port))
+
+    async def session() -> None:
+        debugger.send("initialize", adapterID="sidecar", pathFormat="path")
+        await debugger.wait("response", "initialize")
+        debugger.send("attach")
+        await debugger.wait("event", "initialized")
+        debugger.send("setBreakpoints", source={"path": str(path)}, breakpoints=[{"line": 6}])
+        await debugger.wait("response", "setBreakpoints")
+        debugger.send("configurationDone")
+        stopped = await debugger.wait("event", "stopped")
+        debugger.send("stackTrace", threadId=stopped["threadId"])
+        frame = (await debugger.wait("response", "stackTrace"))["stackFrames"][0]
+        assert (frame["source"]["path"], frame["line"], frame["name"]) == (str(path), 6, "test_it")
+        debugger.send("continue", threadId=stopped["threadId"])
+        await debugger.wait("event", "terminated")
+        debugger.send("disconnect")
+
+    await asyncio.wait_for(session(), 60)
+    debugger.close()
+    await editor.wait("sidecar/debugEnded")
 
 
 async def test_a_debug_session_ends_with_its_editor(nearby: Laptop, editor: Editor) -> None:
