@@ -752,21 +752,25 @@ export interface Transfer {
 }
 
 /**
- * `paths`: absolute; only copies of these and of what is below them. Newest first.
+ * `paths`: absolute; only copies of these and of what is below them. Newest first. `side`: only
+ * what lies there; "local" needs no connection.
  */
 export interface TrashParams {
   project?: string;
   host?: string;
   paths?: string[];
   limit?: number;
+  side?: "" | "local" | "remote";
 }
 
 /**
- * `more`: there are others that are not listed.
+ * `more`: there are others that are not listed. `unreachable`: why only what lies here is
+ * told; "" where all is.
  */
 export interface TrashResult {
   copies: Copy[];
   more: boolean;
+  unreachable: string;
 }
 
 /**
@@ -804,11 +808,13 @@ export interface UndoParams {
 }
 
 /**
- * `notes`: what is to be decided of these paths from here on.
+ * `notes`: what is to be decided of these paths from here on. `unreachable`: why what is back
+ * here goes there only with the next connection; "" where it went.
  */
 export interface UndoResult {
   restored: Copy[];
   notes: PathNote[];
+  unreachable: string;
 }
 
 /**

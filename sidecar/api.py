@@ -219,10 +219,12 @@ class GitResult(Message, frozen=True, kw_only=True):
 
 
 class TrashParams(Place, frozen=True, kw_only=True):
-    """`paths`: absolute; only copies of these and of what is below them. Newest first."""
+    """`paths`: absolute; only copies of these and of what is below them. Newest first. `side`: only
+    what lies there; "local" needs no connection."""
 
     paths: list[str] = []
     limit: int = 1000
+    side: Literal["", "local", "remote"] = ""
 
 
 class Copy(Message, frozen=True, kw_only=True):
@@ -239,10 +241,12 @@ class Copy(Message, frozen=True, kw_only=True):
 
 
 class TrashResult(Message, frozen=True, kw_only=True):
-    """`more`: there are others that are not listed."""
+    """`more`: there are others that are not listed. `unreachable`: why only what lies here is
+    told; "" where all is."""
 
     copies: list[Copy]
     more: bool = False
+    unreachable: str = ""
 
 
 class UndoParams(Place, frozen=True, kw_only=True):
@@ -256,10 +260,12 @@ class UndoParams(Place, frozen=True, kw_only=True):
 
 
 class UndoResult(Message, frozen=True, kw_only=True):
-    """`notes`: what is to be decided of these paths from here on."""
+    """`notes`: what is to be decided of these paths from here on. `unreachable`: why what is back
+    here goes there only with the next connection; "" where it went."""
 
     restored: list[Copy]
     notes: list[PathNote] = []
+    unreachable: str = ""
 
 
 class WhyParams(Place, frozen=True, kw_only=True):

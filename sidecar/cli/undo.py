@@ -44,6 +44,8 @@ def undo(options: argparse.Namespace) -> int:
     for note in result.notes:
         kind = terminal.painted(note.kind, terminal.YELLOW)
         print(f"{kind}: {terminal.one_line(f'{note.path}: {note.text}')}", file=sys.stderr)
+    if result.unreachable:
+        terminal.say(f"it goes there with the next connection: {result.unreachable}")
     if options.dry_run:
         terminal.say("nothing was done")
     elif any(copy.side == "remote" for copy in result.restored):
@@ -56,13 +58,17 @@ def undo(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     with place.connect(options) as hub:
         params = api.TrashParams(
-            **place.where(options), paths=[os.path.abspath(path) for path in options.items]
+            **place.where(options),
+            paths=[os.path.abspath(path) for path in options.items],
+            side=options.side,
         )
         found = hub.call("sidecar/trash", params, api.TrashResult)
-    copies = [one for one in found.copies if options.side in ("", one.side)]
+    copies = found.copies
     if options.json:
         print(msgspec.json.encode(copies).decode())
         return 0
+    if found.unreachable:
+        terminal.say(f"only what lies here is listed: {found.unreachable}")
     if not copies:
         terminal.say("Nothing was overwritten or removed.")
         return 0

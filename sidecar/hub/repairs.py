@@ -77,6 +77,7 @@ class Repairs:
                 wanted.match,
                 params.keep,
                 named=frozenset(named.exact),
+                everything=params.all,
                 dry_run=params.dry_run,
             )
         if not done and not left and params.paths:
@@ -91,27 +92,50 @@ class Repairs:
 
     async def trash(self, client: Client, params: api.TrashParams) -> api.TrashResult:
         session = await self._session(client, params)
+        unreachable = ""
         with session.speaking():
-            await session.ready()
             paths = [_relative(session, path) for path in params.paths]
-            found, more = await _undo(session).copies([path for path in paths if path])
+            undo = _undo_here(session)
+            if params.side != "local":
+                try:
+                    await session.ready()
+                    undo = _undo(session)
+                except SidecarError as error:
+                    if params.side:
+                        raise
+                    unreachable = str(error)
+            found, more = await undo.copies([path for path in paths if path])
+        found = [one for one in found if params.side in ("", one.copy.side)]
         listed = [one.copy for one in found[: max(params.limit, 0)]]
-        return api.TrashResult(copies=listed, more=more or len(listed) < len(found))
+        more = more or len(listed) < len(found)
+        return api.TrashResult(copies=listed, more=more, unreachable=unreachable)
 
     async def undo(self, client: Client, params: api.UndoParams) -> api.UndoResult:
         session = await self._session(client, params)
         with session.speaking():
-            await session.ready()
-            undo = _undo(session)
+            undo = _undo_here(session)
+            only_here = params.side == "local" or (
+                not params.paths and await undo.is_all_here(params.ids)
+            )
+            if not only_here:
+                await session.ready()
+                undo = _undo(session)
             paths = [_relative(session, path) for path in params.paths]
             chosen = await undo.chosen(params.ids, paths, params.side)
             if params.dry_run:
                 return api.UndoResult(restored=[one.copy for one in chosen])
             restored = await undo.restore(chosen)
-            result = await session.engine.sync()
+            unreachable = ""
+            try:
+                await session.ready()
+                await session.engine.sync()
+            except SidecarError as error:
+                if not only_here:
+                    raise
+                unreachable = str(error)  # what is back here goes there with the next connection
         back = {copy.path for copy in restored}
-        notes = [note for note in result.notes if note.path in back]
-        return api.UndoResult(restored=restored, notes=notes)
+        notes = [note for note in session.engine.notes if note.path in back]
+        return api.UndoResult(restored=restored, notes=notes, unreachable=unreachable)
 
     # --- rules -------------------------------------------------------------------------------
 
@@ -173,6 +197,11 @@ class Repairs:
 
     async def _session(self, client: Client, params: api.Place) -> Session:
         return await self._registry.session(client, params.project, params.host)
+
+
+def _undo_here(session: Session) -> Undo:
+    """Of this side's trash alone, which needs no connection."""
+    return Undo(session.engine.this_side(), None)
 
 
 def _undo(session: Session) -> Undo:

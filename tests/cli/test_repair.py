@@ -274,6 +274,26 @@ def test_undo_lists_first_then_brings_back_by_id_or_path(met: Laptop, there: Pat
     assert (there / "a.py").read_text() == "two\n"
 
 
+def test_what_lies_here_comes_back_without_a_connection(nearby: Laptop, there: Path) -> None:
+    path = nearby.write("a.py", "one\n")
+    told(nearby, "sync")
+    (there / "a.py").write_text("theirs\n")
+    told(nearby, "resolve", "a.py", "--keep", "remote")
+    assert path.read_text() == "theirs\n"
+    [copy] = ids(nearby, "a.py", "local")
+    told(nearby, "hub", "stop", "--force")
+    nearby.configure('[hosts.box]\nssh = "ssh://127.0.0.1:1"\npath = "~/model"\n')  # nobody listens
+    done = nearby.sidecar("undo")
+    assert "only what lies here is listed: " in done.stderr, done.stderr
+    assert copy in done.stdout
+    assert nearby.sidecar("undo", "a.py").returncode != 0
+    done = nearby.sidecar("undo", copy)
+    assert (done.returncode, path.read_text()) == (0, "one\n"), done.stderr
+    assert "it goes there with the next connection" in done.stderr
+    told(nearby, "undo", "a.py", "--side", "local")
+    assert path.read_text() == "theirs\n"
+
+
 def test_what_was_undone_is_not_pushed_over_again(met: Laptop, there: Path) -> None:
     met.write("a.py", "two\n")
     met.sidecar("sync")

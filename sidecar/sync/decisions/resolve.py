@@ -3,7 +3,8 @@
 *local*: mine goes there, theirs to the trash there. *remote*: theirs comes here, mine to the trash
 here. *both*: theirs comes here beside mine, under another name, then mine goes there. What one
 side deleted is decided the same way: to keep the side that has nothing removes the other's, to
-its trash.
+its trash. What was deleted there and put back since is no conflict any more; who names it and keeps
+*remote* has it go on both sides.
 
 What alone is larger than a trash is asked about, path by path; where nobody answers it stays as it
 is, and says so.
@@ -13,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Literal
 
 from sidecar import api
-from sidecar.core import paths
+from sidecar.core import paths, reconcile
 from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity
 from sidecar.core.tree import FOLDER, Node
 from sidecar.errors import SidecarError, SyncError
@@ -63,22 +64,33 @@ class Resolver:
         keep: Keep,
         *,
         named: frozenset[str] = frozenset(),
+        everything: bool = False,
         dry_run: bool = False,
     ) -> tuple[list[api.PathNote], list[api.PathNote]]:
         """Settles the paths that are wanted.
 
         Args:
             named: those that the person named one by one.
+            everything: nothing was named: what was put back stays so.
         Returns:
             What was settled, each with a text that says how; and what was not.
         Raises:
             Disconnected: the connection went away meanwhile.
         """
-        await self._reach.sync()
         notes = self._project.notes
+        put_back: dict[str, api.PathNote] = {}
+        for look in (True, False):  # a step that looks again says no more that it was put back
+            if keep == "remote" and not everything:
+                kind = reconcile.DELETED_THERE
+                some = {one.path: one for one in notes.all if one.kind == kind and wanted(one.path)}
+                put_back |= some
+            if look:
+                await self._reach.sync()
         chosen = [one for one in notes.all if one.kind in DECIDED and wanted(one.path)]
         if dry_run:
-            return [self._told(one, self._text(one, keep, "")) for one in chosen], []
+            done = [self._told(one, self._text(one, keep, "")) for one in chosen]
+            return [*done, *map(self._told_removed, put_back.values())], []
+        await self._remove_on_both_sides(put_back)
         beside: dict[str, str] = {}
         if keep != "local":
             for note in chosen:
@@ -107,7 +119,30 @@ class Resolver:
             for one in chosen
             if one.path not in open_
         ]
-        return done, left
+        gone = [one for path, one in put_back.items() if not self._arrived(path)]
+        return [*done, *map(self._told_removed, gone)], left
+
+    # --- what was put back
+
+    async def _remove_on_both_sides(self, put_back: Iterable[str]) -> None:
+        """What is here goes to the trash here; that removes what was put back there, to its own."""
+        removed = []
+        for path in put_back:
+            try:
+                async with self._reach.here.step:
+                    removed += await self._clear(path, await self._project.here.read(path))
+            except (Changed, NotTaken, Unreadable) as error:
+                self._leave(path, str(error))
+            except OSError as error:
+                self._leave(path, error.strerror or str(error))
+        if removed:
+            self._project.removals.may_be_made(removed)
+            for path in removed:
+                self._project.touch(path)
+            await self._reach.sync()
+
+    def _told_removed(self, note: api.PathNote) -> api.PathNote:
+        return self._told(note, f"removed here and on {self._host}, yours in the trash here")
 
     # --- mine
 
@@ -158,7 +193,8 @@ class Resolver:
             agreed = self._project.base.entries.get(path)
             found = Found(agreed.remote, agreed.node) if agreed else Found(None, None)
         if found.node is None or found.identity is None:
-            await self._clear(path, read)
+            for gone in await self._clear(path, read):
+                self._there.forget(gone)
             self._there.forget(path)
             await self._there.tell()
             self._project.notes.clear([path])
@@ -166,7 +202,8 @@ class Resolver:
             await self._take_folder(path, into, read, found.identity, named)
         elif found.node.kind in (FILE, SYMLINK):
             if read is not None and read.node.kind == DIRECTORY:
-                await self._clear(path, read)
+                for gone in await self._clear(path, read):
+                    self._there.forget(gone)
                 read = None
             here = read.identity if read else None
             self._puller.take(
@@ -175,23 +212,23 @@ class Resolver:
         else:
             raise NotTaken("it is neither a file nor a folder nor a link there")
 
-    async def _clear(self, path: str, read: Content | None) -> None:
-        """What is here goes, to the trash; of a folder all that is synced."""
+    async def _clear(self, path: str, read: Content | None) -> list[str]:
+        """What is here goes, to the trash; of a folder all that is synced. Returns what went of
+        what both sides agree on."""
         if read is None:
-            return
+            return []
         landing, here = self._reach.here.landing, self._project.here
         if read.node.kind != DIRECTORY:
             await asyncio.to_thread(landing.remove, path, read.identity, why=WHY)
-            return
+            return [path]
         found = await asyncio.to_thread(scan, self._project.root, here.rules, path)
         if found.problems:
             raise NotTaken(f"{found.problems[0].path} here: {found.problems[0].text}")
         for below in sorted(found.entries, reverse=True):  # what is in a folder before the folder
             await asyncio.to_thread(landing.remove, below, found.entries[below], why=WHY)
-            if below in self._project.base.entries:
-                self._there.forget(below)
         if os.path.lexists(self._project.root / path):
             raise NotTaken("the folder here holds what is not synced")
+        return [one for one in (path, *found.entries) if one in self._project.base.entries]
 
     async def _take_folder(
         self, path: str, into: str, read: Content | None, found: Identity, named: bool

@@ -88,6 +88,11 @@ class Undo:
                             found[place] = _of_place(place, what)
         return list(found.values()), more
 
+    async def is_all_here(self, ids: Sequence[str]) -> bool:
+        """Whether each id stands for a copy on this side, written out."""
+        found, _ = await self.copies()
+        return set(ids) <= {one.copy.id for one in found if one.copy.side == "local"}
+
     # --- choosing
 
     async def chosen(self, ids: Sequence[str], paths: Sequence[str], side: str) -> list[Found]:

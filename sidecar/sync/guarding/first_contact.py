@@ -17,13 +17,16 @@ from sidecar.errors import SyncError
 from sidecar.questions import Choice, Person
 from sidecar.sync.delta.content import Content
 from sidecar.sync.trees.base import Agreed
-from sidecar.sync.trees.there import There
+from sidecar.sync.trees.there import LOOKUP, There
 
 NAMED = 5
 """Paths that a summary names before it counts the rest."""
 
 AT_ONCE = 32
 """Small files that are read before others have their turn: about 3 ms."""
+
+SLICE = LOOKUP
+"""Paths that are compared at a time: a question for what is there, one for the digests."""
 
 LISTED = 100
 """Folders that both sides have in which is looked for what only the remote has; in the others it
@@ -42,68 +45,112 @@ ANSWERS: dict[str, Prefer] = {PUSH_MINE: "local", TAKE_NEWER: "newer", LOOK_AT_E
 
 class Comparison(NamedTuple):
     """`equal`: what both sides agree on. `different`: what is there instead. `only_there`: names of
-    files and, with a slash behind them, of folders."""
+    files and, with a slash behind them, of folders; `removed`: those of them that have no place
+    there in mirror mode."""
 
     local: Mapping[str, Identity]
     equal: dict[str, Agreed]
     different: dict[str, Identity]
     only_here: list[str]
     only_there: list[str]
+    removed: list[str] = []
 
 
 NOTHING_THERE = Comparison({}, {}, {}, [], [])
+
+
+class _Slice(NamedTuple):
+    """Some paths, what is there at them, and the digests of those that may be equal."""
+
+    paths: list[str]
+    found: dict[str, Identity]
+    digests: dict[str, str]
 
 
 async def compare(
     there: There,
     local: Mapping[str, Identity],
     read_here: Callable[[str], Awaitable[Content | None]],
+    *,
+    left: Callable[[int], None] = lambda count: None,
+    goes: Callable[[str, bool], bool] = lambda path, is_folder: False,
 ) -> Comparison:
-    """Compares every local path with the remote folder, by content where size and kind agree.
+    """Compares every local path with the remote folder, by content where size and kind agree. In
+    slices, so that of a large tree's digests few are held: while one is read here, the remote
+    reads the next.
 
     Args:
         local: the scanned tree here.
         read_here: reads a local path; None where it cannot be read. What it finds counts, not the
             scan: a file may have been written since, within the same tick of the clock.
+        left: told now and then how many paths are to be compared yet.
+        goes: whether a path that only the remote has is removed there.
     """
-    found = await there.lookup(local)
     equal: dict[str, Agreed] = {}
     different: dict[str, Identity] = {}
-    unsure: list[str] = []
-    for path, remote in found.items():
-        here = local[path]
-        if remote.kind != here.kind or (here.kind == FILE and remote.size != here.size):
-            different[path] = remote
-        else:
-            unsure.append(path)
-    content = [path for path in unsure if local[path].kind in (FILE, SYMLINK)]
-    digests = await there.digests(content)
-    for number, path in enumerate(unsure):
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
-        read, remote = await read_here(path), found[path]
-        alike = read is not None and read.node.digest == digests.get(path, "")
-        if read is not None and alike and read.node.executable == remote.executable:
-            seen = None if read.fresh else read.identity
-            equal[path] = Agreed(read.node, seen, remote)
-        else:
-            different[path] = remote
-    only_here = [path for path in local if path not in found]
-    folders = [path for path, one in found.items() if one.kind == DIRECTORY and path in equal]
-    only_there = await _only_there(there, ["", *sorted(folders)[:LISTED]], local)
-    return Comparison(local, equal, different, only_here, only_there)
+    only_here: list[str] = []
+    folders: list[str] = []
+    whole = list(local)
+    reading = asyncio.ensure_future(_read_there(there, local, whole[:SLICE]))
+    try:
+        for start in range(0, len(whole), SLICE):
+            left(len(whole) - start)
+            some = await reading
+            rest = whole[start + SLICE : start + 2 * SLICE]
+            reading = asyncio.ensure_future(_read_there(there, local, rest))
+            for number, path in enumerate(some.paths):
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                remote = some.found.get(path)
+                if remote is None:
+                    only_here.append(path)
+                    continue
+                read = await read_here(path) if _may_be_equal(local[path], remote) else None
+                alike = read is not None and read.node.digest == some.digests.get(path, "")
+                if read is not None and alike and read.node.executable == remote.executable:
+                    equal[path] = Agreed(read.node, None if read.fresh else read.identity, remote)
+                    if remote.kind == DIRECTORY:
+                        folders.append(path)
+                else:
+                    different[path] = remote
+    finally:
+        left(0)
+        if not reading.cancel() and not reading.cancelled():
+            reading.exception()  # which is not the first, and so not the one to tell
+    entries = await _only_there(there, ["", *sorted(folders)[:LISTED]], local)
+    removed = [_name(*one) for one in entries if goes(*one)]
+    return Comparison(local, equal, different, only_here, [_name(*one) for one in entries], removed)
+
+
+async def _read_there(there: There, local: Mapping[str, Identity], paths: list[str]) -> _Slice:
+    found = await there.lookup(paths)
+    content = [
+        path
+        for path, remote in found.items()
+        if remote.kind in (FILE, SYMLINK) and _may_be_equal(local[path], remote)
+    ]
+    return _Slice(paths, found, await there.digests(content))
+
+
+def _may_be_equal(here: Identity, there: Identity) -> bool:
+    return here.kind == there.kind and (here.kind != FILE or here.size == there.size)
 
 
 async def _only_there(
     there: There, folders: Iterable[str], local: Mapping[str, Identity]
-) -> list[str]:
+) -> list[tuple[str, bool]]:
+    """Paths that only the remote has, and whether each is a folder."""
     listed = await asyncio.gather(*(there.listed(folder) for folder in folders))
     return sorted(
-        f"{path}/" if one.kind == DIRECTORY else path
+        (path, one.kind == DIRECTORY)
         for entries in listed
         for path, one in entries.items()
         if path not in local and path != OURS
     )
+
+
+def _name(path: str, is_folder: bool) -> str:
+    return f"{path}/" if is_folder else path
 
 
 async def decide(
@@ -128,7 +175,7 @@ async def decide(
     """
     if prefer:
         return prefer
-    nothing_to_write = not comparison.different and not comparison.only_here
+    nothing_to_write = not (comparison.different or comparison.only_here or comparison.removed)
     if nothing_to_write and not claimed_by:
         return "local"
     summary = describe(comparison, place, claimed_by)
@@ -164,6 +211,10 @@ def describe(comparison: Comparison, place: str, claimed_by: str) -> str:
     )
     theirs = comparison.only_there
     parts.append(f"{len(theirs)} only there{_named(theirs[:NAMED], len(theirs))}")
+    if comparison.removed:
+        removed = comparison.removed
+        which = _named(removed[:NAMED], len(removed))
+        parts.append(f"of which mirror mode removes {len(removed)}{which}, to the trash there")
     whose = f"; it is kept in step by {claimed_by}" if claimed_by else ""
     return f"{place} compared with here: {', '.join(parts)}{whose}"
 

@@ -113,7 +113,8 @@ class Answers:
             self._called_off[path] = change.local
             notes.say(path, "held", f"{CANCELLED}; `sidecar sync` goes on with it")
         elif refused.code in LOOK_AGAIN and refusals.get(path, 0) < PATIENCE:
-            self._project.touch(path)
+            if not there.on_its_way(path):  # else a newer change has an answer of its own
+                self._project.touch(path)
         else:
             remedy = REMEDIES.get(refused.code, OTHER_REMEDY)
             notes.say(path, "refused", f"{host} said: {refused.why}; {remedy}")

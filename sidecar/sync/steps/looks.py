@@ -122,6 +122,7 @@ def _planned_first(compared: Comparison, prefer: Prefer) -> list[str]:
     return [
         *(f"push {path}" for path in sorted(compared.only_here)),
         *(f"{DECIDED[prefer]} {path}" for path in sorted(compared.different)),
+        *(f"remove {path}" for path in compared.removed),
     ]
 
 

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from sidecar.core import amount, messages
+from sidecar.core import amount, messages, reconcile
 from sidecar.core.identity import DIRECTORY
 from sidecar.errors import SyncError
 from sidecar.questions import Choice, Person
@@ -286,7 +286,24 @@ class Meeting:
         return prefer
 
     async def _compare(self) -> first_contact.Comparison:
-        return await first_contact.compare(self._there, self.found.entries, self._here.readable)
+        return await first_contact.compare(
+            self._there,
+            self.found.entries,
+            self._here.readable,
+            left=self._tell_what_is_left,
+            goes=self._goes,
+        )
+
+    def _tell_what_is_left(self, count: int) -> None:
+        self._project.left = count
+        self._project.changed()
+
+    def _goes(self, path: str, is_folder: bool) -> bool:
+        """Whether a path that only the remote has is to be removed there."""
+        project = self._project
+        if project.mode != reconcile.MIRROR or project.pulls.of(path, is_folder):
+            return False
+        return not self._here.rules.decide(path, is_folder).ignored
 
     @property
     def _whose(self) -> str:

@@ -260,3 +260,39 @@ async def test_both_trashes_are_one_list_newest_first(sides: Sides) -> None:
 
 def _at(path: Path) -> identity.Identity:
     return identity.from_stat(path.lstat())
+
+
+# --- what was deleted there --------------------------------------------------------------------
+
+
+async def test_a_deletion_there_that_was_put_back_can_be_accepted_by_name(sides: Sides) -> None:
+    await met(sides, **{"a.py": "one\n", "pkg/b.py": "two\n", "pkg/c.py": "three\n", "d.py": "x\n"})
+    (sides.there / "a.py").unlink()
+    (sides.there / "pkg" / "b.py").unlink()
+    (sides.there / "pkg" / "c.py").unlink()
+    (sides.there / "pkg").rmdir()
+    (sides.there / "d.py").unlink()
+    sides.write("a.py", "changed here\n")
+    result = await sides.engine.sync()
+    assert {note.kind for note in result.notes} == {"deleted-there"}
+    assert sides.read_there("pkg/b.py") == "two\n"
+    done, left = await resolved(sides, "remote", "a.py", "pkg")
+    assert ([one.path for one in done], left) == (["a.py", "pkg"], [])
+    assert "removed here and on box" in done[0].text
+    await sides.engine.sync()
+    for side in (sides.here, sides.there):
+        assert sorted(path.name for path in side.glob("*.py")) == ["d.py", "keep.py"]
+        assert not (side / "pkg").exists()
+    kept = {one.path: one.file.read_text() for one in sides.engine.trash.entries()}
+    assert kept == {"a.py": "changed here\n", "pkg/b.py": "two\n", "pkg/c.py": "three\n"}
+    assert sides.notes() == {}
+    assert await sides.lists_are_equal()
+
+
+async def test_who_names_nothing_keeps_what_was_put_back(sides: Sides) -> None:
+    await met(sides, a="one\n")
+    (sides.there / "a").unlink()
+    await sides.engine.sync()
+    made = Resolver(sides.engine.both_sides())
+    assert await made.resolve(lambda path: True, "remote", everything=True) == ([], [])
+    assert sides.read_there("a") == (sides.here / "a").read_text() == "one\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from sidecar.errors import SyncError
 from sidecar.sync.guarding import first_contact
 from sidecar.sync.steps.meeting import EMPTIED, TAKE_OVER
 from sidecar.sync.trees.bond import Bond, Here, folder_at
+from sidecar.sync.trees.there import There
 from tests.sync.sides import Answering, Sides
 
 
@@ -113,6 +114,54 @@ async def test_a_preview_of_a_first_contact_says_how_both_sides_compare(sides: S
     assert "1 different (main.py: 5 B here, 7 B there)" in summary
     assert sides.person.asked == []
     assert sides.tree_there() == {"main.py": b"theirs\n"}
+
+
+async def test_the_summary_says_what_mirror_mode_would_remove_and_asks_about_that_alone(
+    sides: Sides,
+) -> None:
+    for name in ("main.py", ".gitignore"):
+        sides.write(name, "*.log\n")
+        sides.write_there(name, "*.log\n")
+    for name in ("old.py", "old/x.py", "x.log", "runs/1.txt"):
+        sides.write_there(name, "theirs\n")
+    await sides.begin(watch=False, mode="mirror", pull=["runs/"])
+    await sides.connect()
+    assert sides.agent is not None
+    plan, _ = await sides.engine.preview(sides.agent, sides.new_root())
+    assert plan == ["remove old/", "remove old.py"]
+    with pytest.raises(SyncError) as caught:
+        await sides.attach()
+    assert caught.value.why.endswith(
+        "4 only there (old/; old.py; runs/; x.log), "
+        "of which mirror mode removes 2 (old/; old.py), to the trash there"
+    )
+    assert sides.tree_there().keys() > {"old.py", "old/x.py"}
+
+
+async def test_a_large_tree_is_compared_in_slices_and_says_how_much_is_left(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_contact, "SLICE", 10)
+    for number in range(25):
+        sides.write(f"{number:02}.py", f"{number}\n")
+        sides.write_there(f"{number:02}.py", f"{number}\n" if number else "x\n")
+    asked, left = list[int](), list[int]()
+    digests = There.digests
+
+    async def counted(there: There, paths: Iterable[str]) -> dict[str, str]:
+        asked.append(len(list(paths)))
+        return await digests(there, paths)
+
+    monkeypatch.setattr(There, "digests", counted)
+    engine = await sides.begin(watch=False)
+    changed = engine._shared.changed
+    monkeypatch.setattr(engine._shared, "changed", lambda: (left.append(engine.queued), changed()))
+    await sides.connect()
+    assert sides.agent is not None
+    plan, _ = await engine.preview(sides.agent, sides.new_root())
+    assert plan == ["decide 00.py"]
+    assert [count for count in asked if count] == [10, 10, 5]
+    assert left == [25, 15, 5, 0]
 
 
 async def test_a_file_written_between_the_scan_and_the_look_is_not_taken_for_what_was_scanned(
