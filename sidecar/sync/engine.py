@@ -404,6 +404,8 @@ class SyncEngine:
             there, tally = now.there, Tally(self._shared, now)
             self._shared.refusals.clear()
             self._news.called_off.clear()
+            if not dry_run:
+                self._notes.clear(self._notes.said_once())
             async with _meanwhile(there.sweep()) as swept, self._loop.taken(rescan=True) as dirty:
                 if not (only or prefer or dry_run):
                     # What changed here goes out while the answer is on its way: what it meets

@@ -10,6 +10,7 @@ import msgspec
 
 from sidecar import api
 from sidecar.core.identity import DIRECTORY, FILE, OTHER, SYMLINK, Identity
+from sidecar.core.reconcile import DELETED_THERE
 
 WHOLE = "."
 """The path of a note that concerns the project as a whole."""
@@ -36,6 +37,11 @@ class Notes:
     def clear(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._by_path.pop(path, None)
+
+    def said_once(self) -> list[str]:
+        """Paths of notes of something that is settled: a look at the path may come at once, and
+        says nothing new. They are to be read until the next sync."""
+        return [path for path, note in self._by_path.items() if note.kind == DELETED_THERE]
 
     def name_owners(self, owners: Mapping[str, str]) -> None:
         """Whose the files there are, for those notes that tell of them."""

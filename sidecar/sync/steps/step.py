@@ -294,12 +294,12 @@ class Step:
         self._refresh(here, found)
         await self._other_side.tell()
         plan = self.plan(here, found)
-        self._notes.clear(here)
+        planned = {action.path for action in plan.actions}
+        said_once = {path for path in self._notes.said_once() if path not in planned}
+        self._notes.clear(here.keys() - said_once)
         for note in self.notes_of(plan, here, found):
             self._notes.take(note)
-        for path in self._project.refusals.keys() & here.keys() - {
-            action.path for action in plan.actions
-        }:
+        for path in self._project.refusals.keys() & here.keys() - planned:
             del self._project.refusals[path]
         actions = [
             action
