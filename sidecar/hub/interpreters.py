@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,7 +177,7 @@ class Interpreters:
     async def lacking(self, module: str) -> str:
         """What to do where a job had no such module: which interpreters have it; "" where this
         cannot be told soon."""
-        if self._chosen is None:
+        if self._chosen is None or module in sys.stdlib_module_names:
             return ""
         key, found = self._chosen
         try:
@@ -192,7 +193,10 @@ class Interpreters:
         if having:
             use = f"`sidecar envs use {having[0]}`"
             return f"{module} is not in {name}; {', '.join(having)} has it: {use}"
-        return f"{module} is in no Python on {self._session.name}; jobs run with {name}"
+        return (
+            f"{module} is not installed for the Python that runs there ({name}), nor for another "
+            f"one that `sidecar envs` finds on {self._session.name}"
+        )
 
     async def use(self, setting: str) -> messages.PythonFound:
         """Has the jobs run with this one from now on, and writes it down.
