@@ -81,3 +81,29 @@ async def test_a_missing_script_is_said_before_a_client_is_waited_for(
     assert await end(command) == 125
     assert "missing.py is no file here" in words
     assert embedded.accepted == before
+
+
+async def test_a_debugged_program_has_the_environment_of_jobs_and_stands_behind_launch(
+    nearby: Laptop, embedded: Box
+) -> None:
+    programs = embedded.home / "programs"
+    programs.mkdir()
+    (programs / "behind").write_text('#!/bin/sh\nexport BEHIND="$1"; shift; exec "$@"\n')
+    (programs / "behind").chmod(0o755)
+    text = (nearby.project / "sidecar.local.toml").read_text()
+    nearby.configure(
+        f'{text}launch = "behind it"\nenv = {{ OWN = "mine" }}\n'
+        f'setup = "export PATH={programs}:$PATH LOADED=cuda"\n'
+    )
+    names = "BEHIND", "OWN", "LOADED"
+    nearby.write("main.py", f"import os\nprint('has', *(os.environ[n] for n in {names}))\n")
+    command = nearby.start("debug", "main.py")
+    _, _, port = (await line(command)).partition(":")
+    async with DapClient.connected(int(port)) as client:
+        attach = await client.begin()
+        await client.ask("configurationDone")
+        await client.answer(attach)
+        await client.output("has it mine cuda")
+        await client.event("terminated")
+        await client.ask("disconnect")
+    assert await end(command) == 0
