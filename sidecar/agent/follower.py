@@ -4,7 +4,7 @@ The index's lock is held from the last look to the rename, as by git's own comma
 commits in between. In that order: the objects are there and whole; what was staged there by
 somebody else is kept as a commit, and where a branch does not simply go forward, its old end as a
 ref; then branch and tags move in one transaction, HEAD behind them, and the new index appears. A
-crash leaves an index that is behind, and a lock: nothing that was somebody's.
+crash leaves an index that is behind, and a lock that is known as ours (agent/indexlock.py).
 """
 
 import json
@@ -16,6 +16,7 @@ from sidecar.agent import repository
 from sidecar.agent.failure import Failure, Refusal
 from sidecar.agent.folder import OURS
 from sidecar.agent.git import Git
+from sidecar.agent.indexlock import IndexLock, clear
 from sidecar.agent.managed import Managed
 from sidecar.agent.roots import Root
 from sidecar.core import gitindex, staged
@@ -68,42 +69,29 @@ class Follower:
                 not as was said), or what git said. Nothing was moved, or all but the index.
         """
         self._root.check()
+        clear(self._root, self._git.folder)
         seen = repository.look(self._root, self._git)
         if seen.kind != repository.HERE:
             raise Failure("git", "the repository there is left alone", seen.why)
         if seen.busy:
             raise Failure("git-busy", "the repository there is left alone for now", seen.busy)
         _check(target, seen.algorithm)
-        lock = self._locked()
-        try:
-            with os.fdopen(lock, "wb") as file:
-                self._as_seen(target)
-                if target.head:
-                    self._whole([target.head, *target.tags.values()])
-                self._has_what_is_staged(target)
-                entries = self._entries(target)
-                file.write(gitindex.encode(entries, seen.algorithm))
-                file.flush()
-                os.fsync(file.fileno())
+        if target.head:
+            self._whole([target.head, *target.tags.values()])
+        self._has_what_is_staged(target)
+        entries = self._entries(target)
+        with IndexLock(self._root, self._git.folder) as lock:
+            lock.prepare(gitindex.encode(entries, seen.algorithm))
+            lock.take()
+            self._as_seen(target)
             kept = self._keep(target, seen.refs)
             self._move(target, kept)
             self._remember(entries)
-            os.rename(self._path("index.lock"), self._path("index"))
-        except BaseException:
-            os.unlink(self._path("index.lock"))
-            raise
+            lock.commit()
         return sorted(kept)
 
     def _path(self, name: str) -> bytes:
         return os.path.join(self._git.folder, name.encode())
-
-    def _locked(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(self._path("index.lock"), flags, 0o666)
-        except FileExistsError:
-            words = "another git command is at work"
-            raise Failure("git-busy", "the repository is left alone for now", words) from None
 
     def _as_seen(self, target: Target) -> None:
         """With the lock held: nobody commits or checks out any more."""

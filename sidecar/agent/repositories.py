@@ -15,6 +15,7 @@ from sidecar.agent import failure, records, repository
 from sidecar.agent.failure import Failure
 from sidecar.agent.follower import Follower, Target, make
 from sidecar.agent.git import Git, failed, version
+from sidecar.agent.indexlock import clear
 from sidecar.agent.machine import here
 from sidecar.agent.outbox import LinkClosed
 from sidecar.agent.worker import Worker
@@ -104,7 +105,9 @@ class Repositories:
             self._send(m.GitSeen(ask.id, "", repository.NONE), frames.CONTROL)
             return
         root, _ = self._files.place(ask.root)
-        seen = repository.look(root, self._git(ask.root))
+        git = self._git(ask.root)
+        clear(root, git.folder)
+        seen = repository.look(root, git)
         body = zlib.compress(json.dumps(seen.refs, separators=(",", ":")).encode("ascii"), 6)
         busy = seen.busy or self._job_in(root.name)
         told = (seen.kind, seen.why, busy, seen.algorithm, seen.head, seen.branch)

@@ -107,6 +107,7 @@ OTHERS = (
     "core.staged",
     "agent.git",
     "agent.repository",
+    "agent.indexlock",
     "agent.follower",
     "agent.repositories",
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -249,6 +251,32 @@ async def test_an_operation_in_progress_there_is_left_alone(pair: Pair, what: st
     (pair.there / ".git" / what).unlink()
     assert (await pair.follow()).state == "same"
     pair.is_same()
+
+
+async def test_a_lock_that_a_killed_agent_left_is_removed_and_nobody_elses(pair: Pair) -> None:
+    await pair.follow()
+    lock = pair.there / ".git/index.lock"
+    code = (
+        "import os, sys\n"
+        "from sidecar.agent.indexlock import IndexLock\n"
+        "from sidecar.agent.roots import Root\n"
+        "root = Root(1, os.fsencode(sys.argv[1]))\n"
+        "root.open(1)\n"
+        "lock = IndexLock(root, root.path + b'/.git')\n"
+        "lock.prepare(b'half an index')\n"
+        "lock.take()\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(pair.there)], check=False, timeout=30)
+    assert lock.exists()
+    commit(pair.here)
+    assert (await pair.follow()).state == "same"
+    assert not lock.exists()
+    pair.is_same()
+    lock.touch()
+    commit(pair.here)
+    assert (await pair.follow()).state == "waits"
+    assert lock.exists()
 
 
 async def test_no_hook_runs_and_no_configuration_is_copied(pair: Pair, tmp_path: Path) -> None:
