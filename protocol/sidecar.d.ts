@@ -369,7 +369,8 @@ export interface InterpretersResult {
  * managed files that it ran on. `asIs`: it ran on what was there, which was not as it was here;
  * `differing`: which files, where that is known. `frozen`: it runs
  * from a copy of the code of its own. `changed`: how many managed files are
- * not what they were at its start, where it runs and is not frozen.
+ * not what they were at its start, where it runs and is not frozen. `without`: large
+ * files that were still on their way when it began.
  */
 export interface Job {
   id: string;
@@ -399,6 +400,7 @@ export interface Job {
   differing: string[];
   frozen: boolean;
   changed: number | null;
+  without: string[];
 }
 
 /**

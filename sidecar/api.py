@@ -479,7 +479,8 @@ class Job(Message, frozen=True, kw_only=True):
     managed files that it ran on. `as_is`: it ran on what was there, which was not as it was here;
     `differing`: which files, where that is known. `frozen`: it runs
     from a copy of the code of its own. `changed`: how many managed files are
-    not what they were at its start, where it runs and is not frozen."""
+    not what they were at its start, where it runs and is not frozen. `without`: large
+    files that were still on their way when it began."""
 
     id: str
     host: str
@@ -508,6 +509,7 @@ class Job(Message, frozen=True, kw_only=True):
     differing: list[str] = []
     frozen: bool = False
     changed: int | None = None
+    without: list[str] = []
 
 
 class JobsParams(Place, frozen=True, kw_only=True):

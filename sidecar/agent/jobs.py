@@ -60,7 +60,7 @@ class Jobs:
             without it.
     """
 
-    TYPES = (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs)
+    TYPES = (m.Run, m.Without, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs)
 
     def __init__(
         self, send: Send, state: str, files: Any, variables: Optional[Variables] = None
@@ -74,6 +74,8 @@ class Jobs:
         self._signals: Dict[int, attachment.Attachment] = {}
         self.lasting: Optional[lasting.Lasting] = None
         """How jobs outlive the login session; looked for with the first one."""
+        self._waiting: Dict[str, Tuple[queue.Queue[Verdict], Dict[str, str]]] = {}
+        """Runs that wait at the barrier, and what of their records changes behind it."""
         self._spare = Spare(self._supervisor)
         self._holds: Dict[str, int] = {}
         """Of jobs whose output somebody wants: the offset before which they have all."""
@@ -82,6 +84,8 @@ class Jobs:
         try:
             if isinstance(message, m.Run):
                 self._run(message)
+            elif isinstance(message, m.Without):
+                self._without(message)
             elif isinstance(message, m.Tail):
                 self._tail(message.job, message.offset, message.bounds)
                 self._send(m.Done(message.id))
@@ -133,6 +137,7 @@ class Jobs:
             return
         private.folder(self._state, "jobs", make=True)
         verdict: queue.Queue[Verdict] = queue.Queue()
+        self._waiting[run.job] = verdict, {}
         starter = threading.Thread(
             target=self._start, args=(run, folder, verdict), name="run %s" % run.job, daemon=True
         )
@@ -149,6 +154,20 @@ class Jobs:
             verdict.put(None)
             raise
 
+    def _without(self, message: m.Without) -> None:
+        """The barrier is asked once more, for what is there now. Its first answer counts."""
+        waiting = self._waiting.get(message.job)
+        if waiting is not None:
+            verdict, record = waiting
+            record.update(message.record)
+            self._files.barrier(
+                message.root,
+                0,
+                "",
+                False,
+                lambda why, entries: verdict.put((why, entries)),
+            )
+
     def _answer_again(self, run: m.Run, folder: str) -> None:
         """The same run, sent again by somebody who did not hear its answer."""
         record = self._record(folder)
@@ -163,8 +182,10 @@ class Jobs:
             waiting = self._spare.take() or self._supervisor(run.job)
             try:
                 found = verdict.get()
+                changed = self._waiting.pop(run.job)[1]
                 if found is None:
                     return
+                run = run._replace(record={**run.record, **changed})
                 why, entries = found
                 if why:
                     self._send(m.RunRefused(run.id, run.job, why, identity.pack(entries)))
@@ -194,6 +215,8 @@ class Jobs:
             self._fail(run.id, error)
         except (detach.DetachError, OSError) as error:
             self._fail(run.id, Failure("start-failed", "The job cannot be started", str(error)))
+        finally:
+            self._waiting.pop(run.job, None)
 
     def _supervisor(self, job: str = "") -> detach.Supervisor:
         if self.lasting is None:

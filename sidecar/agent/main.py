@@ -175,7 +175,9 @@ ROUTES = (
     Route("drafts", (m.Draft,), _drafts),
     Route("partial", (m.Partial,), _partial),
     Route(
-        "jobs", (m.Run, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs), _jobs
+        "jobs",
+        (m.Run, m.Without, m.Tail, m.Untail, m.Hold, m.Input, m.Resize, m.Signal, m.Jobs),
+        _jobs,
     ),
     Route("environments", (m.Environment,), _environments),
     Route("ahead", (m.LookAhead,), _ahead),

@@ -7,6 +7,7 @@ A command that only asks pays for a socket, msgspec and argparse; what takes par
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -33,7 +34,9 @@ class Asked(Protocol):
 
     def secret(self, params: api.AskSecretParams) -> str | None: ...
 
-    def choose(self, message: str, options: list[str]) -> str | None: ...
+    def choose(
+        self, message: str, options: list[str], typed: Callable[[int], bool]
+    ) -> str | None: ...
 
     def show(self, message: str, kind: int) -> None: ...
 
@@ -59,6 +62,8 @@ class HubClient:
         self._number = 0
         self._answers: dict[int, dict[str, Any]] = {}
         self._awaited: set[int] = set()
+        self._withdrawn: set[object] = set()
+        self._asking = False
         self._notes: dict[str, tuple[type[api.Message], Callable[[Any], None]]] = {}
 
     def close(self) -> None:
@@ -142,6 +147,10 @@ class HubClient:
                 self._answers[number] = message
         elif number is not None:
             self._answer(number, method, message.get("params") or {})
+        elif method == "$/cancelRequest":
+            self._withdrawn.add((message.get("params") or {}).get("id"))
+        elif method == "sidecar/didChangeStatus" and self._asking:
+            pass  # nothing is drawn over a question
         elif method in self._notes:
             kind, handler = self._notes[method]
             handler(msgspec.convert(message.get("params"), kind))
@@ -156,12 +165,29 @@ class HubClient:
             self._write({"id": number, "result": api.AskSecretResult(value=value)})
         elif method == "window/showMessageRequest":
             options = [str(action.get("title", "")) for action in params.get("actions") or []]
-            chosen = self._person.choose(str(params.get("message", "")), options)
+            chosen = self._person.choose(
+                str(params.get("message", "")), options, lambda tty: self._typed(tty, number)
+            )
             result = {"title": chosen} if chosen is not None else None
             self._write({"id": number, "result": result})
         else:
             error = {"code": -32601, "message": f"no method {method}"}
             self._write({"id": number, "error": error})
+
+    def _typed(self, terminal: int, number: object) -> bool:
+        """Waits until something was typed there; False where the question is not asked any more."""
+        self._asking = True
+        files: list[Any] = [terminal, self]
+        try:
+            while number not in self._withdrawn:
+                ready, _, _ = select.select(files, [], [])
+                if self in ready:
+                    self.read()
+                elif terminal in ready:
+                    return True
+            return False
+        finally:
+            self._asking = False
 
     def _write(self, message: dict[str, Any]) -> None:
         body = msgspec.json.encode({"jsonrpc": "2.0", **message})

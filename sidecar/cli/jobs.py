@@ -63,6 +63,8 @@ def _details(found: api.JobDetails) -> list[tuple[str, str]]:
     if job.as_is:
         code += "; as it was there"
         code += f", which differed in {', '.join(job.differing)}" if job.differing else ""
+    if job.without:
+        code += f"; without {', '.join(job.without)}, which had not arrived"
     said = [
         ("job", job.id),
         ("command", job.command),

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import termios
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from sidecar import api
@@ -115,16 +115,26 @@ class Terminal:
             except EOFError:
                 return None
 
-    def choose(self, message: str, options: list[str]) -> str | None:
-        """A numbered question. Anything but a number of it leaves it unanswered."""
+    def choose(
+        self, message: str, options: list[str], typed: Callable[[int], bool] = lambda tty: True
+    ) -> str | None:
+        """A numbered question. Anything but a number of it leaves it unanswered.
+
+        Args:
+            typed: waits until there is something to read; False where nobody asks any more.
+        """
         with self._tty() as tty:
             if tty is None:
                 return None
-            tty.write(f"{printable(message)}\n")
+            tty.write(f"\r\x1b[K{printable(message)}\n")
             for number, option in enumerate(options, 1):
                 tty.write(f"  {number}  {printable(option)}\n")
             try:
-                answer = _line(tty, f"Choose 1-{len(options)} (Enter: {len(options)}): ").strip()
+                tty.write(f"Choose 1-{len(options)} (Enter: {len(options)}): ")
+                if not typed(tty.fileno()):
+                    tty.write("not needed any more\n")
+                    return None
+                answer = _line(tty, "").strip()
             except EOFError:
                 return None
             if not answer:

@@ -700,6 +700,15 @@ class RunRefused(NamedTuple):
     body: bytes
 
 
+class Without(NamedTuple):
+    """The run of that job, if it still waits, need not wait for changes that are not answered yet.
+    `record`: what of its record is another thing then. Not answered: the run is."""
+
+    job: str
+    root: int
+    record: Dict[str, str]
+
+
 class Tail(NamedTuple):
     """Send the job's output from `offset` on (-1: from its present end) as Output, then Exited.
     Replaces an earlier Tail.
@@ -1005,8 +1014,8 @@ Message = Union[
     Applied, Landed, Refused, Durable,
     Trash, Restore, Restored, Describe, Described, Discard,
     Git, GitSeen, GitMake, GitPack, GitMove, GitMoved, GitWant, GitPart,
-    Run, Started, RunRefused, Tail, Untail, Hold, Output, Stuck, Exited, Input, Taken, Resize,
-    Signal, Jobs, JobList, Keep, About, Packages, Told,
+    Run, Started, RunRefused, Without, Tail, Untail, Hold, Output, Stuck, Exited, Input, Taken,
+    Resize, Signal, Jobs, JobList, Keep, About, Packages, Told,
     Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,
     Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,

@@ -23,6 +23,7 @@ from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of, diff_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
 from sidecar.hub.leftovers import Leftovers
+from sidecar.hub.patience import Patience
 from sidecar.hub.registry import Registry
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.sessions import Session
@@ -125,7 +126,7 @@ class Runs:
             **params.env,
             **command.env,
         }
-        job = await session.jobs.run(
+        starting = session.jobs.run(
             agent,
             session.number,
             command.argv,
@@ -157,6 +158,7 @@ class Runs:
             ahead=ahead,
             paths=session.path_map(copy),
         )
+        job = await (starting if copy else Patience(client, session, agent, name).with_(starting))
         if known.dirty and not code:
             self._behind(agent, session, job.id, known)
         if not params.detach:

@@ -94,6 +94,7 @@ def describe(one: Listed, host: str, laptop: str = "") -> api.Job:
         why=one.why,
         as_is=bool(one.record.get("as_is")),
         differing=[path for path in one.record.get("differing", "").split("\n") if path],
+        without=[path for path in one.record.get("without", "").split("\n") if path],
         frozen=bool(one.record.get("frozen")),
     )
 

@@ -99,6 +99,9 @@ def _hosts(result: api.HostsResult) -> str:
 
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
+    "sidecar.rerun": _Command(
+        "sidecar/rerun", lambda result: "; ".join([*result.differences, result.headline])
+    ),
     "sidecar.debug": _Command(
         "sidecar/debug", lambda result: f"A debugger can attach to 127.0.0.1:{result.port}"
     ),

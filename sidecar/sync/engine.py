@@ -509,6 +509,13 @@ class SyncEngine:
                 refuse_to_run_other_code(self.unsent, self.host)
             return await raise_barrier(now.pusher, self._base, as_is=as_is, job=job)
 
+    def lagging(self) -> tuple[list[str], str]:
+        """Large files, where a run waits for nothing else; and the content digest without them."""
+        attachment = self._loop.attachment
+        changes = attachment.pusher.lagging if attachment else []
+        digest = self._base.content.hexdigest({}) if changes else ""
+        return [change.path for change in changes], digest
+
     @property
     def unsent(self) -> list[api.PathNote]:
         """What stands in the way of a run; not so what was left to the remote."""

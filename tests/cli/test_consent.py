@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,54 @@ def test_a_run_after_a_change_that_cannot_be_sent_is_refused(met: Laptop, there:
     assert done.returncode == 125
     assert "folder" in done.stderr
     assert "--as-is" in done.stderr
+
+
+LARGE = 6 << 20
+"""Bytes; half a minute of a line with this pace, which is longer than anybody is asked behind."""
+PACE = 200_000
+
+
+def test_a_run_need_not_wait_for_a_large_file_that_somebody_names(
+    met: Laptop, embedded: Box, there: Path
+) -> None:
+    met.write(
+        "look.py", "import os\nprint('large' if os.path.exists('big.bin') else 'without it')\n"
+    )
+    assert met.sidecar("sync").returncode == 0
+    keeper = met.start("sync", "--watch")
+    assert keeper.stderr is not None
+    while b"watching" not in keeper.stderr.readline():
+        pass
+    embedded.line.pace = PACE
+    (met.project / "big.bin").write_bytes(os.urandom(LARGE))
+    person = TerminalSession(met, "run", "look.py")
+    person.expect("The run waits for big.bin")
+    person.expect("Choose", "1\n")
+    person.expect("without it")
+    assert person.wait() == 0
+    embedded.line.pace = 0
+    (job,) = records(met)
+    assert job["without"] == ["big.bin"]
+    assert met.sidecar("run", "look.py").stdout == "large\n"
+    assert records(met)[0]["tree"] != job["tree"]
+
+
+def test_the_question_about_a_large_file_goes_when_it_has_arrived(
+    met: Laptop, embedded: Box
+) -> None:
+    met.write("look.py", "import os\nprint(os.path.getsize('big.bin'))\n")
+    assert met.sidecar("sync").returncode == 0
+    keeper = met.start("sync", "--watch")
+    assert keeper.stderr is not None
+    while b"watching" not in keeper.stderr.readline():
+        pass
+    embedded.line.pace = PACE
+    (met.project / "big.bin").write_bytes(os.urandom(LARGE))
+    person = TerminalSession(met, "run", "look.py")
+    person.expect("The run waits for big.bin")
+    person.expect("Choose")
+    embedded.line.pace = 0
+    person.expect("not needed any more")
+    person.expect(str(LARGE))
+    assert person.wait() == 0
+    assert records(met)[0]["without"] == []

@@ -23,6 +23,8 @@ class Relay:
         self._flowing = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self.pace = 0
+        """Bytes a second that pass in each direction; 0 for all there are."""
         self.accepted = 0
         """Connections ever taken."""
         self.on_accept: Callable[[], object] | None = None
@@ -87,10 +89,12 @@ class Relay:
                     await end.wait_closed()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 18):
+        while data := await reader.read(self.pace // 20 or 1 << 18):
             await self._flowing.wait()
             writer.write(data)
             await writer.drain()
+            if self.pace:
+                await asyncio.sleep(len(data) / self.pace)
         await self._flowing.wait()
         with contextlib.suppress(OSError):
             writer.write_eof()

@@ -126,6 +126,14 @@ class Pusher:
         """Large contents that are on their way, and how far they are."""
         return self._uploads.transfers
 
+    @property
+    def lagging(self) -> list[Change]:
+        """Large changes, where nothing else is on its way any more."""
+        numbers = self._uploads.numbers
+        if self._flight.keys() - numbers:
+            return []
+        return list(self._flight.values())
+
     def cancel_uploads(self) -> None:
         """Calls off what is being streamed, or waits for that. What arrived of it is kept there."""
         self._uploads.cancel()

@@ -102,6 +102,11 @@ class Uploads:
         self._streamed: _Upload | None = None
 
     @property
+    def numbers(self) -> set[int]:
+        """Of the changes whose content is being sent, or waits for that."""
+        return {upload.change.seq for upload in self._tasks.values()}
+
+    @property
     def transfers(self) -> list[Transfer]:
         """What is being streamed now."""
         upload = self._streamed
