@@ -7,7 +7,8 @@ follows it: their sessions move to the new host's, and what still runs on the ol
 from __future__ import annotations
 
 import asyncio
-import logging
+
+import msgspec
 
 from sidecar import api
 from sidecar.config import write
@@ -18,8 +19,6 @@ from sidecar.hub.client import Client, asked_by
 from sidecar.hub.registry import Registry
 from sidecar.hub.sessions import Session
 from sidecar.questions import Choice
-
-log = logging.getLogger(__name__)
 
 NOT_NOW = "Not now"
 
@@ -108,19 +107,29 @@ def _write(project: Project, name: str) -> None:
 
 
 def _told(loaded: Loaded, name: str, chosen: str, session: Session | None) -> api.HostState:
-    host = loaded.config.hosts[name]
-    health = session.health() if session else None
-    return api.HostState(
+    told = api.HostState(
         name=name,
-        ssh=host.ssh or name,
+        ssh=loaded.config.hosts[name].ssh or name,
         path=loaded.path_of(name),
         in_use=name == chosen,
-        state=health.state if health else "idle",
-        text=health.text if health else "not open",
-        fix=health.fix if health else "",
-        round_trip_ms=health.round_trip_ms if health else 0.0,
-        files=health.files if health else 0,
-        queued=health.queued if health else 0,
-        conflicts=health.conflicts if health else 0,
-        last_sync=health.last_sync if health else "",
+        state="idle",
+        text="not open",
+    )
+    if session is None:
+        try:
+            loaded.host(name)
+        except ConfigError as error:
+            told = msgspec.structs.replace(told, state="question", text=error.what, fix=error.fix)
+        return told
+    health = session.health()
+    return msgspec.structs.replace(
+        told,
+        state=health.state,
+        text=health.text,
+        fix=health.fix,
+        round_trip_ms=health.round_trip_ms,
+        files=health.files,
+        queued=health.queued,
+        conflicts=health.conflicts,
+        last_sync=health.last_sync,
     )

@@ -94,3 +94,11 @@ def test_two_hosts_that_show_one_folder_are_one(nearby: Laptop, embedded: Box) -
         nearby.write("main.py", f"print({number}, 'again')\n")
         assert nearby.sidecar("run", "-H", "gpu2", "main.py").stdout == f"{number} again\n"
     assert hosts(nearby)["gpu2"]["text"] == "kept in step through gpu1"
+
+
+def test_a_host_that_waits_for_trust_says_so(two_hosts: Laptop) -> None:
+    two_hosts.write("sidecar.toml", '[hosts.gpu3]\nssh = "ada@elsewhere.example"\n')
+    found = hosts(two_hosts)["gpu3"]
+    assert found["state"] == "question"
+    assert "trust" in str(found["text"])
+    assert "sidecar trust" in str(found["fix"])
