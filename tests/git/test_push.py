@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.errors import SidecarError
 from sidecar.git.push import Outcome, Push, Side
 from tests.git.shell import commit, git, status, words
 from tests.servers.programs import need_program
@@ -341,6 +342,66 @@ async def test_many_objects_travel_as_a_pack(pair: Pair) -> None:
     await pair.follow()
     pair.is_same()
     assert list((pair.there / ".git/objects/pack").glob("*.pack"))
+
+
+async def test_before_the_first_commit_what_is_staged_shows_as_here(tmp_path: Path) -> None:
+    need_program("git")
+    sides = Sides(tmp_path)
+    git(sides.here, "init", "-q", "-b", "trunk", "--object-format=sha256")
+    sides.write("a.py", "a\n")
+    git(sides.here, "add", ".")
+    await sides.begin(watch=False)
+    await sides.attach()
+    pair = Pair(sides)
+    try:
+        assert (await pair.follow()).state == "same"
+        assert status(pair.there) == "A  a.py\n"
+        assert words(pair.there, "symbolic-ref", "HEAD") == "refs/heads/trunk"
+        commit(pair.here)
+        assert (await pair.follow()).state == "same"
+        pair.is_same()
+    finally:
+        await sides.end()
+
+
+async def test_a_submodule_is_followed_by_its_commit_and_named(pair: Pair) -> None:
+    inner = pair.sides.folder / "inner"
+    inner.mkdir()
+    git(inner, "init", "-q")
+    (inner / "lib.py").write_text("lib\n")
+    commit(inner)
+    git(pair.here, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "lib")
+    commit(pair.here, "with a submodule")
+    outcome = await pair.follow()
+    assert any("submodules" in note for note in outcome.notes)
+    assert status(pair.there) == ""
+    assert words(pair.there, "rev-parse", "HEAD:lib") == words(pair.here, "rev-parse", "HEAD:lib")
+    assert (pair.there / "lib/lib.py").read_text() == "lib\n"
+    assert not (pair.there / ".git/modules").exists()
+
+
+async def test_a_shallow_clone_there_or_here_is_left_alone(pair: Pair) -> None:
+    commit(pair.here, "second")
+    url = f"file://{pair.here}"
+    git(pair.sides.home, "clone", "-q", "--depth=1", url, "shallow")
+    (pair.sides.home / "shallow/.git").rename(pair.there / ".git")
+    outcome = await pair.follow()
+    assert (outcome.state, "shallow" in outcome.text) == ("left", True)
+    (pair.here / ".git/shallow").write_bytes((pair.there / ".git/shallow").read_bytes())
+    outcome = await pair.follow()
+    assert (outcome.state, "here" in outcome.text) == ("left", True)
+
+
+async def test_a_branch_there_that_is_in_the_way_by_its_name_is_told(pair: Pair) -> None:
+    await pair.follow()
+    git(pair.there, "branch", "topic")
+    git(pair.here, "checkout", "-q", "-b", "topic/one")
+    before = status(pair.there)
+    with pytest.raises(SidecarError) as caught:
+        await pair.follow()
+    assert "topic" in caught.value.why
+    assert status(pair.there) == before
+    assert not (pair.there / ".git/index.lock").exists()
 
 
 @pytest.mark.parametrize(
