@@ -172,6 +172,8 @@ class Interpreters:
         """All interpreters there, looked for now, and what the project imports."""
         agent = await self._session.ready()
         await asyncio.shield(self._begin(agent))
+        if not self._session.host.python:
+            self._look = self._chosen = None  # what came since then may be the one
         return await self._survey(agent)
 
     async def lacking(self, module: str) -> str:

@@ -271,6 +271,28 @@ def test_a_run_that_lacks_a_module_is_told_who_has_it(nearby: Laptop, embedded: 
     assert "strangestlib is not installed for the Python that runs there (conda:b), nor" in missing
 
 
+def test_a_shell_there_has_the_environment_of_jobs(nearby: Laptop, embedded: Box) -> None:
+    ml = conda(embedded.home / "miniforge3/envs/ml")
+    nearby.configure(f'{HOST}python = "conda:ml"\nsetup = "export LOADED=cuda"\n')
+    person = TerminalSession(nearby, "shell")
+    person.expect("job ")
+    person.type("echo it has $LOADED $CONDA_PREFIX; command -v python; exit 4\r")
+    person.expect(f"it has cuda {ml}")
+    person.expect(f"{ml}/bin/python")
+    assert person.wait() == 4
+
+
+def test_an_environment_that_came_since_is_found_by_the_list(nearby: Laptop, embedded: Box) -> None:
+    nearby.configure(HOST)
+    nearby.write("main.py", "print(1)\n")
+    serve = nearby.serve()  # the hub stays, and with it the connection
+    assert nearby.sidecar("run", "main.py").stdout == "1\n"
+    venv(embedded.home / "model/.venv")
+    used = next(line for line in nearby.sidecar("envs").stdout.splitlines() if line[:1] == "*")
+    assert ".venv" in used
+    assert serve.poll() is None
+
+
 def test_launch_stands_before_the_command_of_every_job(nearby: Laptop, embedded: Box) -> None:
     programs = embedded.home / "programs"
     programs.mkdir()
