@@ -53,25 +53,34 @@ def as_a_shell_has_it(status: int, signal: str) -> int:
     return 128 + numbers[signal] if signal else status
 
 
-async def test_however_a_program_ends_it_is_told_as_a_shell_tells_it(
-    nearby: Laptop, editor: Editor
-) -> None:
-    """By `run`, to an editor, and in the list."""
-    scripts = {
-        what: nearby.write(f"end_{number}.py", text + "\n")
+def scripts(laptop: Laptop) -> dict[str, Path]:
+    return {
+        what: laptop.write(f"end_{number}.py", text + "\n")
         for number, (what, text) in enumerate(ENDS.items())
     }
-    await editor.start()
+
+
+async def test_a_command_exits_as_a_program_here(nearby: Laptop, editor: Editor) -> None:
+    paths = scripts(nearby)
+    await editor.start()  # which keeps the connection up between the runs
     await editor.ready()
-    expected, jobs = {}, {}
-    for what, path in scripts.items():
-        expected[what] = await asyncio.to_thread(in_a_shell, path)
+    for what, path in paths.items():
         done = await asyncio.to_thread(nearby.sidecar, "run", path.name)
-        assert done.returncode == expected[what], (what, done.stderr)
+        expected = await asyncio.to_thread(in_a_shell, path)
+        assert done.returncode == expected, (what, done.stderr)
+
+
+async def test_an_editor_and_the_list_tell_it_as_well(nearby: Laptop, editor: Editor) -> None:
+    paths = scripts(nearby)
+    await editor.start()
+    expected, jobs = {}, {}
+    for what, path in paths.items():
         started = await editor.request("sidecar/run", target=str(path))
-        end = await editor.wait("sidecar/exited", lambda one, job=started.job: one.job == job)
-        assert as_a_shell_has_it(end.status, end.signal) == expected[what], (what, end)
         jobs[started.job] = what
+    for job, what in jobs.items():
+        expected[what] = await asyncio.to_thread(in_a_shell, paths[what])
+        end = await editor.wait("sidecar/exited", lambda one, job=job: one.job == job)
+        assert as_a_shell_has_it(end.status, end.signal) == expected[what], (what, end)
     found = await asyncio.to_thread(listed, nearby)
     for job, what in jobs.items():
         one = found[job]
