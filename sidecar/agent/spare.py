@@ -2,7 +2,7 @@
 for Python's start: 20 to 40 ms, which is most of what a run takes beside the program's own start.
 
 There is one at most, and only where somebody runs things: it is made a moment after a run, and
-let go of when there was none for KEPT. It holds 10 MB, of which 4 are its own (Python's files are
+let go of when there was none for KEPT. It holds 12 MB, of which 6 are its own (Python's files are
 shared), and uses no CPU. It waits for its pipe to speak, so it ends when the agent does, however
 that happens.
 """
