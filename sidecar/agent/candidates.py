@@ -62,6 +62,7 @@ def candidates(root: str, variables: Mapping[str, str]) -> List[Candidate]:
         on_path = shutil.which(name, path=variables.get("PATH", ""))
         if on_path:
             add(name, on_path, shown(on_path), "login")
+            break
     for path in ("/usr/local/bin/python3", "/usr/bin/python3"):
         add(path, path, path, "system")
     if not found:
