@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from datetime import datetime
 
 import msgspec
 
 from sidecar import api
 from sidecar.cli import place, terminal
+from sidecar.core import copies
+
+_COPY = re.compile(rf"[^\s']*/{re.escape('/'.join(copies.INSIDE))}/[0-9a-z-]+/")
+"""The beginning of a path in frozen code."""
 
 MOST_NAMED = 10
 """Changed files that are named."""
@@ -124,7 +129,10 @@ def _when(job: api.Job) -> str:
 
 
 def _command(job: api.Job) -> str:
-    """The command as it was asked for: which interpreter it is, `--json` tells."""
+    """The command as it was asked for: which interpreter it is, and where its frozen code lies,
+    `--json` tells."""
     interpreter, _, _ = job.interpreter.partition(" (")
     rest = job.command.removeprefix(interpreter)
-    return f"python{rest}" if interpreter and rest != job.command else job.command
+    if job.frozen:
+        rest = _COPY.sub("", rest)
+    return f"python{rest}" if interpreter and job.command.startswith(interpreter) else rest

@@ -6,7 +6,6 @@ Where nobody can be asked the run is refused, in words that name each way out.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
@@ -17,7 +16,6 @@ from sidecar.errors import RunError, SidecarError
 from sidecar.hub.client import Client
 from sidecar.hub.sessions import Session
 from sidecar.jobs.client import RunRefused
-from sidecar.jobs.listing import Listed
 from sidecar.questions import Choice
 from sidecar.sync.decisions.resolve import Resolver
 from sidecar.sync.engine import SyncEngine
@@ -109,13 +107,17 @@ async def _writers(session: Session, notes: Sequence[api.PathNote]) -> dict[str,
     times = {path: seconds for path, seconds in times.items() if seconds}
     if not times:
         return {}
-    jobs: Sequence[Listed] = []
-    with contextlib.suppress(SidecarError):  # then nothing is offered
-        jobs = await session.jobs.listed(await session.connected())
+    try:
+        agent = await session.connected()
+        jobs = await session.jobs.listed(agent)
+    except SidecarError:
+        return {}  # then nothing is offered
+    ahead = agent.hello.clock_offset_ns / 1e9
     found = {}
     for path, seconds in times.items():
         for job in jobs:
-            began, ended = job.started - 1, (job.ended or float("inf")) + 1
+            # The times of files are told by this machine's clock, in whole seconds.
+            began, ended = int(job.started - ahead), (job.ended or float("inf")) - ahead
             if job.cwd.startswith(session.engine.remote_root) and began <= seconds <= ended:
                 found[path] = job.id
                 break
@@ -137,7 +139,7 @@ def _question(host: str, notes: Sequence[api.PathNote], jobs: dict[str, str]) ->
     if all(note.kind in DECIDED and note.kind not in ("held", "refused") for note in notes):
         options = [PUSH, TAKE, LEAVE]
         if jobs and all(note.path in jobs for note in notes):
-            options.insert(0, PULL)
+            options.insert(2, PULL)
     return Choice("\n".join([_what(host, notes), *lines]), (*options, AS_IS, CANCEL), "--as-is")
 
 
@@ -163,7 +165,7 @@ def _what(host: str, notes: Sequence[api.PathNote]) -> str:
 
 def _line(note: api.PathNote, jobs: dict[str, str]) -> str:
     job = jobs.get(note.path)
-    by = f", by {note.there.by}" if note.there is not None and note.there.by else ""
+    by = f" ({note.there.by} wrote it)" if note.there is not None and note.there.by else ""
     written = f"; written while your job {job} ran" if job else ""
     return f"{note.path}: {note.text}{by}{written}"
 

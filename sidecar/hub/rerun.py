@@ -102,7 +102,7 @@ def params(one: Listed, given: api.RerunParams, root: str) -> api.RunParams:
     return api.RunParams(
         project=given.project,
         host=given.host,
-        target=os.path.join(root, asked.target) if inside else asked.target,
+        target=os.path.relpath(os.path.join(root, asked.target), cwd) if inside else asked.target,
         args=asked.args,
         module=asked.module,
         cwd=cwd,

@@ -209,8 +209,11 @@ class Runs:
             asked = rerun.params(one, params, root)
             code = rerun.code(one) if params.frozen else None
         result = await self.run(client, asked, code)
-        told = [] if code else await rerun.differences(session, one, result.job)
-        return msgspec.structs.replace(result, differences=told or ["nothing differs"])
+        if code:
+            told = [f"the code of job {one.id}, as it was frozen"]
+        else:
+            told = await rerun.differences(session, one, result.job) or ["nothing differs"]
+        return msgspec.structs.replace(result, differences=told)
 
     async def job(self, client: Client, params: api.JobParams) -> api.JobDetails:
         session = await self._registry.session(client, params.project, params.host)

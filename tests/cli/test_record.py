@@ -98,6 +98,7 @@ def test_a_rerun_is_the_same_command_with_todays_code_and_says_what_differs(
 def test_a_frozen_rerun_has_the_code_of_then(committed: Laptop, embedded: Box) -> None:
     assert told(committed, "run", "--frozen", "main.py") == "1 None\n"
     first = newest(committed)
+    assert told(committed, "jobs").splitlines()[1].endswith("python main.py")
     committed.write("lib.py", "VALUE = 2\n")
     (committed.project / "main.py").unlink()
     assert told(committed, "rerun", "--frozen", first["id"]) == "1 None\n"
