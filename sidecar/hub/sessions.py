@@ -292,7 +292,7 @@ class Session:
         try:
             _, took = await self._brought_together(terms)
             if took is not None:
-                return await self.engine.also_pull(took)
+                return await self.engine.also_pull(took, yes=terms.yes)
             return await self.engine.sync(
                 only=params.paths, prefer=params.prefer, dry_run=params.dry_run, yes=params.yes
             )

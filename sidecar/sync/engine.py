@@ -116,9 +116,10 @@ class SyncEngine:
         saves = Saves()
         self._pending = Pending(rules, saves)
         self._news = LocalNews(root, self._here, self._base, self._pending, self._on_their_way)
-        allowance = Allowance(settings.ask_above)
+        allowance = Allowance(settings.ask_above, store / "allowed.json")
+        allowance_here = Allowance(settings.ask_above, store / "allowed-here.json")
         removals = Removals(store / "removals.json", root)
-        self._waiting = Waiting(allowance, removals, person, host)
+        self._waiting = Waiting(allowance, allowance_here, removals, person, host)
         self._shared = Project(
             root=root,
             name=project,
@@ -136,6 +137,7 @@ class SyncEngine:
             changed=lambda: self._on_change(),
             removals=removals,
             allowance=allowance,
+            allowance_here=allowance_here,
             saves=saves,
         )
         self._notes = self._shared.notes
@@ -432,9 +434,11 @@ class SyncEngine:
                 await self._loop.settle(pulled=True)
         return tally.result(self.notes, plan)
 
-    async def also_pull(self, result: api.SyncResult) -> api.SyncResult:
+    async def also_pull(self, result: api.SyncResult, *, yes: bool = False) -> api.SyncResult:
         """After an `attach` that somebody asked for as a sync: what is to come here, too.
 
+        Args:
+            yes: as for `sync`.
         Raises:
             Disconnected: the connection went away meanwhile.
         """
@@ -445,6 +449,9 @@ class SyncEngine:
         self._pending.touch_all(await now.explorer.look(clean=True))
         async with self._loop.noticing_a_loss():
             await self._loop.settle(pulled=True)
+            if self._shared.allowance_here.waiting:
+                await self._ask_about_what_waits(yes=yes)
+                await self._loop.settle(pulled=True)
         return tally.added_to(result, self.notes)
 
     async def pull(

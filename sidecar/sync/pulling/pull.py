@@ -70,6 +70,7 @@ class Puller:
         stepping: held by steps, and here while something lands.
         touch: has a path looked at by a step.
         changed: told when public state has changed.
+        arrived: told what has come.
     """
 
     def __init__(
@@ -85,10 +86,11 @@ class Puller:
         *,
         touch: Callable[[str], None],
         changed: Callable[[], None],
+        arrived: Callable[[str], None],
     ) -> None:
         self._base, self._there, self._landing = base, there, landing
         self._pulls, self._largest, self._notes = pulls, largest, notes
-        self._touch, self._changed = touch, changed
+        self._touch, self._changed, self._has_come = touch, changed, arrived
         self._incoming = Incoming(there.agent, there.number, root, self._arrived)
         self._turns = Turns(self._pull, changed)
         self._landings = Landings(there, stepping)
@@ -107,9 +109,13 @@ class Puller:
     def waiting(self) -> int:
         return self._turns.waiting
 
+    def comes(self, there: Identity) -> bool:
+        """Whether it is not too large to come by itself."""
+        return there.kind != FILE or there.size <= self._largest
+
     def begin(self, path: str, there: Identity, read: Content | None) -> None:
         """Has a file or link come that a pattern wants. Never blocks."""
-        if there.kind == FILE and there.size > self._largest:
+        if not self.comes(there):
             text = f"{size(there.size)} there, too large to pull: `sidecar pull {path}`"
             self._notes.say(path, TOO_LARGE, text)
             return
@@ -369,6 +375,7 @@ class Puller:
 
     def _agree(self, path: str, wanted: Wanted, agreed: Agreed) -> None:
         """Both sides have it; the lock of steps is held."""
+        self._has_come(path)
         if wanted.decided is None:
             theirs = path not in self._base.entries or self._base.is_theirs(path)
             theirs = theirs or bool(self._pulls.of(path) & THEIRS)

@@ -64,6 +64,7 @@ class Attachment:
             step,
             touch=project.touch,
             changed=project.changed,
+            arrived=project.allowance_here.arrived,
         )
         self.lookout: Lookout | None = None
 

@@ -34,7 +34,7 @@ from sidecar.sync.guarding.first_contact import Prefer
 from sidecar.sync.guarding.notes import WHOLE, Notes, version
 from sidecar.sync.guarding.removals import Removals
 from sidecar.sync.pulling.logs import ADDED
-from sidecar.sync.pulling.pull import Puller
+from sidecar.sync.pulling.pull import NOT_PULLED, Puller
 from sidecar.sync.pulling.wanted import Decided
 from sidecar.sync.pushing.change import Change
 from sidecar.sync.pushing.push import Pusher
@@ -112,6 +112,7 @@ class Project:
     changed: Callable[[], None]
     removals: Removals
     allowance: Allowance
+    allowance_here: Allowance
     named: frozenset[str] = frozenset()
     folder: bond.Here | None = None
     notes: Notes = dataclasses.field(default_factory=Notes)
@@ -306,7 +307,7 @@ class Step:
             for action in plan.actions
             if not isinstance(action, SENDS) or self._is_sent(action.path, here)
         ]
-        guarded = await self._guarded(actions, here)
+        guarded = await self._guarded(actions, here, found)
         if together:
             self._sending.collect()
         try:
@@ -515,11 +516,15 @@ class Step:
         return reconcile.REMOTE if newer_there else reconcile.LOCAL
 
     async def _guarded(
-        self, actions: Sequence[reconcile.Action], here: Mapping[str, Content | None]
+        self,
+        actions: Sequence[reconcile.Action],
+        here: Mapping[str, Content | None],
+        found: Mapping[str, Found],
     ) -> Sequence[reconcile.Action]:
         """Holds back what is to be asked about first; all else goes on."""
         waiting = await self._removals_that_wait(actions, here)
         waiting |= self._pushes_that_wait(actions, here)
+        waiting |= self._pulls_that_wait(actions, here, found)
         return [action for action in actions if action.path not in waiting]
 
     def _pushes_that_wait(
@@ -536,6 +541,29 @@ class Step:
         }
         waiting = self._that_must_wait(here.keys(), moves)
         self._say_that_they_wait(waiting)
+        return waiting
+
+    def _pulls_that_wait(
+        self,
+        actions: Sequence[reconcile.Action],
+        here: Mapping[str, Content | None],
+        found: Mapping[str, Found],
+    ) -> set[str]:
+        """More than may come here by itself without a question."""
+        allowance, puller = self._project.allowance_here, self._puller
+        moves: dict[str, int] = {}
+        for action in actions:
+            path, at = action.path, found.get(action.path)
+            there = at.identity if at else None
+            if puller is None or there is None or there.kind != FILE or not puller.comes(there):
+                continue
+            if isinstance(action, reconcile.Take) and self._project.pulls.of(path):
+                moves[path] = self._moved(path, there.size)
+        allowance.looked_at(here.keys(), moves)
+        waiting = allowance.that_must_wait(moves, time.monotonic()) if moves else set[str]()
+        for path in waiting:
+            text = f"{size(moves[path])} there; `sidecar sync --yes` brings it"
+            self._notes.say(path, NOT_PULLED, text)
         return waiting
 
     def _say_that_they_wait(self, waiting: Collection[str]) -> None:

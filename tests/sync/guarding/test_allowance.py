@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.errors import RunError
 from sidecar.sync.guarding.allowance import SMALL, WINDOW, Allowance
-from sidecar.sync.guarding.waiting import SEND
+from sidecar.sync.guarding.waiting import BRING, SEND
 from tests.sync.sides import Sides
 
 
@@ -66,6 +66,26 @@ def test_a_word_counts_for_the_paths_that_waited_until_they_are_there() -> None:
     assert allowance.that_must_wait({"a": BIG + 1}, 0.0) == set()
     assert allowance.that_must_wait({"a": BIG + 1, "b": BIG + 1}, 0.0) == {"b"}
     allowance.arrived("a")
+    assert allowance.that_must_wait({"a": BIG + 1}, 0.0) == {"a"}
+
+
+def test_a_word_outlives_a_restart_until_all_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "allowed.json"
+    allowance = Allowance(BIG, path)
+    allowance.that_must_wait({"a\udcff": BIG + 1, "b": BIG + 1}, 0.0)
+    allowance.allow()
+    again = Allowance(BIG, path)
+    assert again.that_must_wait({"a\udcff": BIG + 1, "b": BIG + 1, "c": BIG + 1}, 0.0) == {"c"}
+    again.arrived("a\udcff")
+    again.arrived("b")
+    assert not path.exists()
+    assert Allowance(BIG, path).that_must_wait({"b": BIG + 1}, 0.0) == {"b"}
+
+
+@pytest.mark.parametrize("content", [b"", b"5", b"{", b"[1, null]", b"[" * 100_000])
+def test_a_word_that_cannot_be_read_allows_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "allowed.json").write_bytes(content)
+    allowance = Allowance(BIG, tmp_path / "allowed.json")
     assert allowance.that_must_wait({"a": BIG + 1}, 0.0) == {"a"}
 
 
@@ -139,3 +159,22 @@ async def test_what_waits_and_is_deleted_here_is_forgotten(sides: Sides) -> None
     await sides.engine.sync()
     assert sides.engine.waiting == ""
     assert sides.notes() == {}
+
+
+async def test_much_that_is_to_come_here_waits_for_a_word_and_a_run_does_not(sides: Sides) -> None:
+    sides.write("main.py", "one\n")
+    sides.write_there("runs/small.txt", "small\n")
+    sides.write_there("runs/data.bin", b"x" * (SMALL + 1))
+    await sides.begin(watch=False, ask_above=1_000_000, pull=["runs/"])
+    await sides.attach("local")
+    await sides.engine.sync()
+    assert not (sides.here / "runs/data.bin").exists()
+    assert (sides.here / "runs/small.txt").read_text() == "small\n"
+    assert sides.notes() == {"runs/data.bin": "not-pulled"}
+    assert sides.engine.waiting == "to come here: 1 file, 8.4 MB: runs/data.bin 8.4 MB"
+    assert "from box would come 1 file" in str(sides.person.asked[-1])
+    await sides.engine.barrier()
+    sides.person.answer = BRING
+    await sides.engine.sync()
+    assert (sides.here / "runs/data.bin").stat().st_size == SMALL + 1
+    assert (sides.engine.waiting, sides.notes()) == ("", {})
