@@ -96,12 +96,14 @@ def look_around(folder: str, interpreter: str, env: Dict[str, str], elsewhere: b
         elsewhere: it was launched onto another machine, whose cards nobody sees from here.
     """
     python, _, version = interpreter.rstrip(")").partition(" (")
-    kept = {
-        "version": VERSION,
-        "packages": installed(python, version) if python else {},
-        "gpus": [] if elsewhere else visible(cards(), env.get("CUDA_VISIBLE_DEVICES")),
-    }
-    _write(os.path.join(folder, ABOUT), json.dumps(kept).encode("ascii"))
+    place = os.path.join(folder, ABOUT)
+    kept: Dict[str, Any] = {"version": VERSION, "gpus": []}
+    kept["packages"] = installed(python, version) if python else {}
+    _write(place, json.dumps(kept).encode("ascii"))
+    if not elsewhere:  # which may take seconds, and this agent may end before
+        kept["gpus"] = visible(cards(), env.get("CUDA_VISIBLE_DEVICES"))
+    if kept["gpus"]:
+        _write(place, json.dumps(kept).encode("ascii"))
 
 
 def installed(python: str, version: str) -> Dict[str, str]:

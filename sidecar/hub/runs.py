@@ -197,9 +197,15 @@ class Runs:
             with contextlib.suppress(SidecarError):  # it is in no hurry, and no promise
                 await agent.send(messages.Keep(job, zlib.compress(diff)))
 
+        def kept(task: asyncio.Task[None]) -> None:
+            self._keeping.discard(task)
+            session.behind.discard(task)
+            session.link_changed()
+
         task = in_nobodys_name(keep(), name=f"the difference of {job}")
         self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        session.behind.add(task)
+        task.add_done_callback(kept)
 
     async def rerun(self, client: Client, params: api.RerunParams) -> api.RunResult:
         session = await self._registry.session(client, params.project, params.host)

@@ -92,6 +92,8 @@ class Session:
         self._telling: asyncio.TimerHandle | None = None
         self._told: tuple[api.Health, list[api.PathNote]] | None = None
         self.closed = False
+        self.behind: set[asyncio.Task[None]] = set()
+        """What is kept with jobs and goes there behind their start."""
         self.interpreters = Interpreters(self)
         self.jobs = JobsClient(name, laptop=laptop.identity(), owner=laptop.owner())
         self._jobs_over: AgentConnection | None = None
@@ -163,7 +165,7 @@ class Session:
     @property
     def pending(self) -> bool:
         """Something is still to go out over a connection that stands, or a job is being ended."""
-        sending = self.engine.queued > 0 or self.engine.stepping
+        sending = self.engine.queued > 0 or self.engine.stepping or bool(self.behind)
         return (self.engine.attached and sending) or self.jobs.stopping
 
     def take_over(self, before: Session) -> None:

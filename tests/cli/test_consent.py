@@ -164,6 +164,7 @@ LARGE = 6 << 20
 PACE = 200_000
 
 
+@pytest.mark.timeout(180)  # the line is slow on purpose
 def test_a_run_need_not_wait_for_a_large_file_that_somebody_names(
     met: Laptop, embedded: Box, there: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_run_need_not_wait_for_a_large_file_that_somebody_names(
     assert records(met)[0]["tree"] != job["tree"]
 
 
+@pytest.mark.timeout(180)
 def test_the_question_about_a_large_file_goes_when_it_has_arrived(
     met: Laptop, embedded: Box
 ) -> None:

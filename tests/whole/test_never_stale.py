@@ -95,6 +95,7 @@ def changed_outside(target: Path, text: str, how: int) -> None:
         subprocess.run(["mv", aside, target], check=True)
 
 
+@pytest.mark.timeout(600)  # 40 s, where nothing else runs
 async def test_what_was_saved_is_what_runs_500_times_in_a_row(
     versions: Versions, editor: Editor
 ) -> None:
@@ -115,6 +116,7 @@ async def test_what_was_saved_is_what_runs_500_times_in_a_row(
         assert await ran(editor, main) == versions.expected, f"round {number}"
 
 
+@pytest.mark.timeout(180)
 async def test_a_large_upload_under_way_makes_no_run_stale_nor_half(
     versions: Versions, editor: Editor, embedded: Box
 ) -> None:

@@ -20,6 +20,10 @@ from sidecar.sync.trees.base import Base
 NAMED = 5
 """Paths that a refusal names."""
 
+MOST_COMING = 2000
+"""Changes on their way at a run's start that are remembered with it. Of a run in the middle of a
+first sync nobody is told what changed since."""
+
 TURN = 0.004
 """Seconds that a long computation keeps everything else waiting."""
 
@@ -44,7 +48,7 @@ async def raise_barrier(pusher: Pusher, base: Base, *, as_is: bool, job: str = "
     await _digest_in_turns(base)
     digest = "" if pusher.waiting else base.remote_digest()
     on_their_way = {path: change.node for path, change in pusher.latest.items()}
-    if job and base.history is not None:
+    if job and base.history is not None and len(on_their_way) <= MOST_COMING:
         base.history.begins(job, on_their_way)
     return Barrier(pusher.seq, digest, base.content.hexdigest(on_their_way), as_is)
 
