@@ -7,26 +7,27 @@ bytes in flight do. A fixed credit is wrong on some link: at 80 ms and 50 Mbit/s
 an upload, 2 MiB delay a save by 270 ms. So the credit follows the link, which is the idea of BBR
 (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016)::
 
-    credit = best delivery rate × (1.1 × least round trip + 4 ms) + one frame
+    credit = best delivery rate × (1.03 × least round trip + 4 ms) + one frame
 
-1.1 leaves a part of a round trip in the queue, which is what it takes to notice that the line
+That leaves a part of a round trip in the queue, which is what it takes to notice that the line
 became faster; with 1.25 a short stall at either end was enough to overflow a router that holds
 half a round trip's bytes. On the link above a save under a full upload takes 58 ms, 312 without
-(idle: 43), and the upload has the line's 6.25 MB/s; with 20 ms and 100 Mbit/s, 16 ms, 165 without
+(idle: 43), and the upload has the line's 6.25 MB/s; with 20 ms and 100 Mbit/s, 20 ms, 165 without
 (idle: 13).
 
 How it moves::
 
     bytes ▲         ┌─ grows while round trips bring more
-          │        ╱ ─────────────    ________________ 1.1 × rate × least round trip
+          │        ╱ ─────────────    ________________ 1.03 × rate × least round trip
           │      ╱                │ ╱
           │    ╱                  │╱ ◄ every PROBE_EVERY seconds of work, half of it for a
           │  ╱ START                   round trip: the queue drains, and the way is measured
           └────────────────────────────
 
-What may be in flight grows by what is acknowledged (doubling each round trip), from half of a
-known credit on by a quarter of that, never at once: a burst would itself be the queue that a save
-then waits in. After a pause it begins at START again, for the same reason (TCP does the same).
+What may be in flight grows by what is acknowledged (doubling each round trip), from a quarter of a
+known credit on by half of that, from half of it on by a quarter, never at once: a burst would
+itself be the queue that a save then waits in. After a pause it begins at START again, for the same
+reason (TCP does the same).
 
 On the way up it is bound by what arrived in the last round trip, a sliding one: 1.3 times that and
 the floor, as long as it grows. Twice the rate of whole round trips, as BBR has it, came too late
@@ -54,7 +55,7 @@ acknowledged. 60 ms of a 1 MB/s line."""
 FLOOR = 2 * frames.CHUNK
 """Never less: an underestimate must be able to grow out of itself."""
 
-GAIN = 1.1
+GAIN = 1.03
 PROBE_GAIN = 0.5
 STARTUP_GAIN, GROWTH = 1.3, 1.3
 """On the way up, beside the floor, as long as a round trip brings so much more than the one before:
@@ -207,9 +208,11 @@ class Credit:
                 % (processed, lane, self._processed[lane], self._sent[lane])
             )
         count = processed - self._processed[lane]
-        careful = self._full and self._reached >= self.limit // 2
-        growth = count // 4 if careful else count
-        self._reached = max(START, min(self._reached, self.limit) + growth)
+        limit = self.limit
+        growth = count
+        if self._full and self._reached >= limit // 4:
+            growth = count // 4 if self._reached >= limit // 2 else count // 2
+        self._reached = max(START, min(self._reached, limit) + growth)
         self._window_delivered += count
         self._processed[lane] = processed
         self._idle_since = now
@@ -226,7 +229,7 @@ class Credit:
 
     def round_trip(self, seconds: float, now: float) -> None:
         """A round trip that was measured by other means (Ping)."""
-        idle = not self.unacknowledged
+        idle = self.unacknowledged < UNTOLD
         self._least.add(seconds, now, forget=idle)
         if idle:
             self._measured_at = now
