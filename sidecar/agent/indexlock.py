@@ -6,8 +6,10 @@ the lock is held for a moment only, and one that a killed agent left is known as
 git itself would refuse every command until somebody does.
 """
 
+import errno
 import json
 import os
+import shutil
 from typing import Optional
 
 from sidecar.agent import machine
@@ -18,6 +20,7 @@ from sidecar.agent.roots import Root
 NOTE = b"git-lock.json"
 
 _NOTE_LIMIT = 4096
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -48,11 +51,26 @@ class IndexLock:
         """
         self._write_note(os.stat(self._ready).st_ino)
         try:
-            os.link(self._ready, self._lock, follow_symlinks=False)
+            try:
+                os.link(self._ready, self._lock)
+                self._held = True
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._copy()
         except FileExistsError:
             words = "another git command is at work"
             raise Failure("git-busy", "the repository is left alone for now", words) from None
-        self._held = True
+
+    def _copy(self) -> None:
+        """Where the file system has no hard links: the lock first, its content behind it."""
+        with os.fdopen(os.open(self._lock, _NEW, 0o666), "wb") as file:
+            self._held = True
+            self._write_note(os.fstat(file.fileno()).st_ino)
+            with open(self._ready, "rb") as ready:
+                shutil.copyfileobj(ready, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def commit(self) -> None:
         """The prepared one is the index now."""

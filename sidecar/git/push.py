@@ -113,7 +113,7 @@ class Push:
         Raises:
             SidecarError: git fails on one side, or the connection went away.
         """
-        outcome = Outcome("waits", "files are still on their way", "it is tried again behind them")
+        outcome = Outcome("waits", "files are still on their way", "run it again")
         for _ in range(TRIES):
             repository = await asyncio.to_thread(here.look, self._root)
             if repository is None or repository.left:
@@ -126,7 +126,7 @@ class Push:
             if before is not None:
                 return before
             if there.seen.busy:
-                fix = "it follows when that is over"
+                fix = "run it again when that is over"
                 return Outcome("waits", f"{self._host}: {there.seen.busy}", fix)
             fetched, apart = await self._fetched(repository, there)
             if apart is not None and not anyway:
@@ -136,7 +136,8 @@ class Push:
             except RemoteError as error:
                 if error.code not in ("git-differs", "git-behind", "git-busy"):
                     raise
-                outcome = Outcome("waits", f"{error.what}: {error.why}".rstrip(": "))
+                text = f"{self._host}: {error.why or error.what}"
+                outcome = Outcome("waits", text, "run it again when that is over")
         return outcome
 
     def _apart_or(self, repository: Repository, there: There) -> Outcome | None:
@@ -170,7 +171,10 @@ class Push:
                 return Outcome("apart", text, "run `sidecar git push` to bring them here")
         if (seen.head, seen.branch) == (repository.head, repository.branch):
             return _same(repository)
-        text = seen.busy or f"{self._host} is at {_place(seen.branch, seen.head)}"
+        text = f"{self._host} is at {_place(seen.branch, seen.head)}"
+        text += f", and here is {_place(repository.branch, repository.head)}"
+        if seen.busy:
+            text += f"; there, {seen.busy}"
         return Outcome("waits", text, "run `sidecar git push`", seen.head, seen.branch)
 
     async def _make(self, repository: Repository) -> None:
