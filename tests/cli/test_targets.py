@@ -29,21 +29,24 @@ def with_pytest(nearby: Laptop) -> Laptop:
     return nearby
 
 
-def test_a_test_is_run_by_the_name_that_pytest_gives_it(with_pytest: Laptop, embedded: Box) -> None:
-    with_pytest.write("tests/test_x.py", TEST)
-    plain = ("-q", "-s", "-p", "no:cacheprovider")
-    done = with_pytest.sidecar("run", "tests/test_x.py::test_one", *plain)
-    assert f"one in {embedded.home}/model\n" in done.stdout, done
-    assert "two" not in done.stdout
-    assert done.returncode == 0
-    folder = with_pytest.project / "tests"
-    done = with_pytest.sidecar("run", "test_x.py::TestModel::test_two", *plain, cwd=folder)
-    assert "two" in done.stdout
+PLAIN = ("-q", "-s", "-p", "no:cacheprovider")
+
+
+def test_a_test_is_run_by_the_name_that_pytest_gives_it(with_pytest: Laptop) -> None:
+    test = with_pytest.write("tests/test_x.py", TEST)
+    done = with_pytest.sidecar("run", "test_x.py::TestModel::test_two", *PLAIN, cwd=test.parent)
+    assert "two" in done.stdout, done
     assert "1 passed" in done.stdout
-    done = with_pytest.sidecar("run", "tests/test_x.py", *plain)
-    assert "2 passed" in done.stdout
-    done = with_pytest.sidecar("run", "tests/test_x.py::test_three", *plain)
+    done = with_pytest.sidecar("run", "tests/test_x.py::test_three", *PLAIN)
     assert done.returncode == 4  # pytest's, for what it does not find
+
+
+def test_a_file_of_tests_is_run_by_pytest(with_pytest: Laptop, embedded: Box) -> None:
+    with_pytest.write("tests/test_x.py", TEST)
+    done = with_pytest.sidecar("run", "tests/test_x.py", *PLAIN)
+    assert f"one in {embedded.home}/model\n" in done.stdout, done
+    assert "2 passed" in done.stdout
+    assert done.returncode == 0
 
 
 def test_lines_of_a_file_run_as_a_cell(nearby: Laptop, embedded: Box) -> None:
