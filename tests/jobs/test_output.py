@@ -86,7 +86,7 @@ def test_a_listed_job_is_told_as_editors_want_it() -> None:
     first, second = (listing.describe(one, "gpu1") for one in listing.decode(body))
     assert first == api.Job(
         id="j", host="gpu1", command="python 'a b.py'", state="running",
-        started="1970-01-01T00:00:00+00:00", tree="t", commit="c", dirty=3,
+        started="1970-01-01T00:00:00+00:00", tree="t", commit="c", dirty=3, elsewhere=True,
     )  # fmt: skip
     assert (second.state, second.exit_status, second.signal) == ("exited", -1, "TERM")
 
