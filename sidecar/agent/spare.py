@@ -41,7 +41,11 @@ class Spare:
 
     def prepare(self) -> None:
         """There was a run; there may be more."""
-        if sys.platform.startswith("linux"):  # elsewhere it could not show whose it is (title.py)
+        with self._lock:
+            coming = self._timer is not None and self._timer.function == self._fill
+        # Runs in quick succession do not put it off. Elsewhere it could not show whose it is
+        # (title.py).
+        if not coming and sys.platform.startswith("linux"):
             self._after(LATER, self._fill)
 
     def close(self) -> None:
@@ -64,6 +68,7 @@ class Spare:
 
     def _fill(self) -> None:
         with self._lock:
+            self._timer = None
             wanted = self._waiting is None and not self._making
             self._making = self._making or wanted
         if wanted:
@@ -78,7 +83,10 @@ class Spare:
                     self._waiting, fresh = fresh, None
             if fresh is not None:
                 fresh.dismiss()
-        self._after(KEPT, self._let_go)
+        with self._lock:
+            anew = self._timer is not None  # there was a run meanwhile
+        if not anew:
+            self._after(KEPT, self._let_go)
 
     def _let_go(self) -> None:
         with self._lock:
