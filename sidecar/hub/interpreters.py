@@ -10,7 +10,7 @@ where none is configured, in this order:
 4. the one that the person chooses, who is asked. Where nobody can be, no run starts.
 
 (1) and (2) are the agent's to find (agent/interpreters.py). What was chosen is written to
-`sidecar.local.toml`, so that it is found once; a `python3` that nothing spoke for is not.
+`sidecar.local.toml`, so that it is found once; one that nothing spoke for is not.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ ADVICE_SECONDS = 3.0
 """How long the end of a job that lacked a module may wait for a word of where there is one."""
 
 BY_DEFAULT = "python3 of a login shell"
+THE_ONLY_ONE = "the only Python there"
+NOT_WRITTEN = frozenset({BY_DEFAULT, THE_ONLY_ONE})
+"""Nothing spoke for these: an environment that is made later is to be taken then."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -285,7 +288,7 @@ class Interpreters:
             row = await self._question(look)
             source = "as you chose"
         found = await self._asked(agent, row.setting)
-        if source != BY_DEFAULT:
+        if source not in NOT_WRITTEN:
             await self._try_to_write(row.setting)
         return found._replace(source=source)
 
@@ -378,7 +381,7 @@ def decide(rows: Sequence[Row], needed: Sequence[str]) -> tuple[Row | None, str]
     """The third rule: an interpreter and the reason, or none where a person has to say."""
     usable = [row for row in rows if not row.problem]
     if len(usable) == 1:
-        return usable[0], "the only Python there"
+        return usable[0], THE_ONLY_ONE
     if not needed:
         login = next((row for row in usable if row.kind == "login"), None)
         return login, BY_DEFAULT
