@@ -411,7 +411,9 @@ class SyncEngine:
             async with _meanwhile(there.sweep()) as swept, self._loop.taken(rescan=True) as dirty:
                 if not (only or prefer or dry_run):
                     # What changed here goes out while the answer is on its way: what it meets
-                    # there it names anyway.
+                    # there it names anyway. Where the connection went, the answer says why.
+                    if swept.done():
+                        await swept
                     await self._loop.bring(dirty)
                     dirty = set()
                 await swept
