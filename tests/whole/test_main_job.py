@@ -235,10 +235,14 @@ def test_a_target_that_is_not_there_is_told(
         assert word in done.stderr
 
 
-def test_a_script_that_is_not_there_is_told_by_python_as_it_is_here(
+def test_a_script_that_is_not_there_is_told_and_by_python_where_it_is_to_run_as_it_is(
     nearby: Laptop, embedded: Box
 ) -> None:
     done = nearby.sidecar("run", "missing.py")
+    assert done.returncode == 125
+    assert "missing.py" in done.stderr
+    assert "--as-is" in done.stderr
+    done = nearby.sidecar("run", "--as-is", "missing.py")
     assert done.returncode == 2
     assert f"{embedded.home}/model/missing.py" in done.stderr
     assert "No such file" in done.stderr
