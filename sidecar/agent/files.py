@@ -290,12 +290,17 @@ class Files:
 
     def _sweep(self, id: int, opened: _Opened) -> None:
         self.before_sweep(opened.root.number)
-        differing = opened.managed.sweep(opened.root)
+        managed = opened.managed
+        before = managed.digest
+        differing = managed.sweep(opened.root)
         opened.root.check_whole()
-        with opened.managed.lock:
-            count, digest = opened.managed.count, opened.managed.digest
-        for last, packed in identities.pack_parts(differing):
-            self._send(messages.Swept(id, last, count, digest, packed), frames.CONTROL)
+        # With the lock held, as answers are sent: what was seen before a change is told before it.
+        with managed.lock:
+            count, digest = managed.count, managed.digest
+            if digest != before:
+                differing = managed.look_again(opened.root, [path for path, _ in differing])
+            for last, packed in identities.pack_parts(differing):
+                self._send(messages.Swept(id, last, count, digest, packed), frames.CONTROL)
 
     # --- the barrier
 

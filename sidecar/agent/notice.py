@@ -44,6 +44,9 @@ limit, so at most a quarter of it is taken."""
 MOST_PENDING = 20000
 """Changed paths between two looks; beyond it, looking at everything is cheaper."""
 
+TOLD_TOGETHER = 64
+"""Paths that are looked at and told of while no change is made: some 0.4 ms."""
+
 MOST_LISTED = 200000
 """Entries in one answer to Watch."""
 
@@ -329,22 +332,36 @@ class Notices:
                 self._tell_of(place, paths)
 
     def _tell_of(self, place: _Place, paths: List[str]) -> None:
-        news = [entry for path in paths for entry in self._news(place, path)]
-        if news:
-            for _, packed in identities.pack_parts(news):
-                self._send(messages.Noticed(place.root.number, False, packed), frames.CONTROL)
+        for path in paths:
+            self._cover_a_folder(place, path)
+        for at in range(0, len(paths), TOLD_TOGETHER):
+            # No change is between its rename and its entry in the set, nor is its answer sent
+            # between our look and our word: what was seen before is told before.
+            with place.managed.lock:
+                some = paths[at : at + TOLD_TOGETHER]
+                news = [entry for path in some for entry in self._news(place, path)]
+                if news:
+                    for _, packed in identities.pack_parts(news):
+                        told = messages.Noticed(place.root.number, False, packed)
+                        self._send(told, frames.CONTROL)
+
+    def _cover_a_folder(self, place: _Place, path: str) -> None:
+        """Never with the lock of the set held, which is taken with ours."""
+        try:
+            found = look_up(place.root, path)
+        except OSError:
+            return
+        if found is not None and found.kind == identities.DIRECTORY:
+            self._cover_below(place, path, place.managed.get(path) is not None)
 
     def _news(self, place: _Place, path: str) -> Iterator[Entry]:
         """What is to be told of a path that had an event."""
+        wanted = place.managed.get(path)
         try:
-            with place.managed.lock:  # no change is between its rename and its entry in the set
-                wanted = place.managed.get(path)
-                found = look_up(place.root, path)
-                asked = path.rpartition("/")[0] in place.asked
+            found = look_up(place.root, path)
         except OSError:
             return  # not to be looked at; a sweep says so
-        if found is not None and found.kind == identities.DIRECTORY:
-            self._cover_below(place, path, wanted is not None)
+        asked = path.rpartition("/")[0] in place.asked
         if wanted is None:
             if asked:
                 yield path, found

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,36 @@ def test_a_file_replaced_by_a_rename_and_one_removed_are_told(desk: Desk) -> Non
     (desk.folder / "b").unlink()
     desk.until_told("a")
     desk.until_told("b", gone=True)
+
+
+def test_what_was_seen_before_a_change_is_told_before_its_answer(desk: Desk) -> None:
+    """Else what was settled meanwhile would look undecided: answers, too, are sent with the lock
+    of the set held."""
+    held: list[bool] = []
+    send = desk.heard.send
+
+    def sent(message: object, lane: int) -> None:
+        if isinstance(message, (m.Noticed, m.Swept, m.Applied)):
+            lock = desk.files.place(ROOT)[1].lock
+
+            def look() -> None:
+                held.append(not lock.acquire(blocking=False))
+                if not held[-1]:
+                    lock.release()
+
+            other = threading.Thread(target=look)
+            other.start()
+            other.join()
+        send(message, lane)
+
+    desk.put("a.py", b"ours")
+    desk.watch()
+    desk.heard.send = sent  # type: ignore[method-assign]
+    desk.files._send = desk.notices._send = sent
+    desk.write("a.py", "theirs")
+    desk.until_told("a.py")
+    assert desk.sweep() == [("a.py", now(desk, "a.py"))]
+    assert held == [True, True]
 
 
 def test_our_own_changes_are_no_news(desk: Desk) -> None:
