@@ -89,15 +89,17 @@ async def test_files_in_folders_pushed_later_are_noticed(sides: Sides) -> None:
 
 async def test_our_own_saves_cause_no_notice(sides: Sides) -> None:
     await watching(sides)
-    told: list[messages.Message] = []
+    told: list[messages.Noticed] = []
     assert sides.agent is not None
-    sides.agent.listen(messages.Noticed, None, told.append)
+    sides.agent.listen(messages.Noticed, None, told.append)  # type: ignore[arg-type]
     for number in range(20):
         sides.write("a.py", f"{number}")
         await sides.until(lambda n=number: sides.tree_there().get("a.py") == b"%d" % n)  # type: ignore[misc]
     sides.write_there("a.py", "theirs")
     await sides.until(lambda: bool(told))
-    assert [type(one) for one in told] == [messages.Noticed]
+    # On a busy machine theirs may be seen twice, first while it is empty.
+    sizes = {there.size for one in told for _, there in identity.unpack(one.body) if there}
+    assert sizes <= {0, len("theirs")}
 
 
 async def test_a_loss_of_notices_means_a_sweep(sides: Sides) -> None:
