@@ -175,14 +175,18 @@ async def test_no_more_is_held_in_memory_than_some_slices(
     assert len(sides.tree_there()) == 40 + MANY
 
 
-async def test_after_a_cut_each_file_is_old_or_new_and_then_new(sides: Sides) -> None:
+async def test_after_a_cut_each_file_is_old_or_new_and_then_new(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = fill(sides, "old")
     await sides.begin(watch=False)
     await sides.attach()
     new = fill(sides, "new")
+    gate = Gate(monkeypatch, free=2)  # else a quick sync is over before the cut
     syncing = asyncio.create_task(sides.engine.sync())
     await sides.until(lambda: (sides.there / "pkg0/m0000.py").read_bytes() == new["pkg0/m0000.py"])
     await sides.cut(9)
+    gate.open()
     with pytest.raises(SidecarError):
         await syncing
     now = sides.tree_there()
