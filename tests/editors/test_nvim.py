@@ -553,9 +553,10 @@ def test_the_examples_of_notifications_are_understood(laptop: Laptop, start: Sta
     for name in ("output", "exited", "synced", "didChangeStatus", "debugEnded"):
         message = golden(name, "notification")
         nvim.lua(tell, message["method"], message["params"])
-    frames = golden("exited", "notification")["params"]["frames"]
+    (failure,) = golden("exited", "notification")["params"]["failures"]
+    frames = failure["frames"]
     items = nvim.quickfix()["items"]
-    assert len(items) == len(frames) + 1
+    assert [item["text"] for item in items[len(frames) :]] == failure["message"].split("\n")
     for frame, item in zip(frames, items, strict=False):
         assert bool(item["valid"]) == frame["local"]
         assert item["lnum"] == (frame["line"] if frame["local"] else 0)
