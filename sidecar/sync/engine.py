@@ -2,11 +2,12 @@
 
 Everything that happens is the same step (steps/step.py): *these paths may differ; look at both
 sides, reconcile, act*. A save names one path, a branch switch hundreds, a reconnect all that a scan
-and a sweep found. Steps are taken one at a time (`_step`); what they send is answered while the
-next one goes on (pushing/push.py), and only an answer changes base (steps/answers.py).
+and a sweep found. They are taken one at a time (steps/loop.py); what they send is answered while
+the next one goes on (pushing/push.py), and only an answer changes base (steps/answers.py).
 
 What lives as long as a connection is an attachment (steps/attachment.py); what the engine keeps
 over connections is what calls for a step (steps/local_news.py, steps/pending.py) and what to say.
+The module is long since it is one face: a third of it is what a session may read and ask for.
 """
 
 from __future__ import annotations

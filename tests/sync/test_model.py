@@ -828,7 +828,9 @@ class Sequence:
         trash = set(contents(self.there / ".sidecar/trash").values())
         current = set(now.values())
         for content, path in self.written_there.items():
-            settled = self.prefers or self.mirror or content in self.taken
+            # What was written over here while it was read had come here before.
+            was_here = content in self.taken or content in self.overwritten
+            settled = self.prefers or self.mirror or was_here
             kept = content in current or (settled and content in trash)
             kept = kept and (path not in THEIRS or content in current or settled)
             where = "in the trash" if content in trash else "nowhere"

@@ -3,6 +3,9 @@
 Everything that the engine does is this: a save names one path, a branch switch hundreds, a
 reconnect all that a scan and a sweep found. A step returns when what it decided is handed over to
 be sent (pushing/push.py); only answers change base.
+
+The module is long, and one noun: looking, planning, guarding and acting are one pass over the same
+paths, and what any of them leaves out the others must know of.
 """
 
 from __future__ import annotations
