@@ -702,6 +702,24 @@ async def test_a_file_that_becomes_ignored_while_it_is_on_its_way_is_managed_on_
     assert await sides.lists_are_equal()
 
 
+async def test_a_folder_that_is_replaced_while_it_is_on_its_way_keeps_nothing_of_the_first(
+    sides: Sides,
+) -> None:
+    sides.write("main.py", "one\n")
+    await sides.begin()
+    await sides.attach()
+    engine, pkg = sides.engine, sides.here / "pkg"
+    with sides.frozen():
+        sides.write("pkg/a.py", "one\n")
+        await sides.until(lambda: "pkg/a.py" in engine._loop.attachment.pusher.latest)
+        pkg.rename(sides.folder / "aside")
+        sides.write("pkg/b.py", "two\n")
+        await sides.until(lambda: "pkg/b.py" in engine._loop.attachment.pusher.latest)
+    await sides.rest()
+    await sides.until(lambda: not (sides.there / "pkg/a.py").exists())
+    assert sides.tree_there() == {"main.py": b"one\n", "pkg/b.py": b"two\n"}
+
+
 async def test_a_folder_that_is_made_again_before_the_remote_could_refuse_its_removal_is_managed(
     sides: Sides,
 ) -> None:

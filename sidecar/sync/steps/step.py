@@ -365,8 +365,15 @@ class Step:
         return await self._read(self._widened(dirty))
 
     def _widened(self, dirty: set[str]) -> set[str]:
-        rules, known = self._here.rules, self._base.nodes()
+        # What is on its way counts as there: a folder that is replaced before the answer came would
+        # else keep there what is gone here, until a scan.
+        rules, known = self._here.rules, self._agreed_soon()
         return self._here.widened(dirty, known, lambda path: not rules.decide(path, True).ignored)
+
+    def _agreed_soon(self) -> Overlay:
+        """What both sides agree on when all that is on its way has arrived."""
+        latest = self._pusher.latest if self._pusher else {}
+        return Overlay(self._base.nodes(), {path: change.node for path, change in latest.items()})
 
     async def _read(self, paths: Collection[str]) -> dict[str, Content | None]:
         read: list[Read] = []
@@ -462,8 +469,7 @@ class Step:
         self, here: Mapping[str, Content | None], found: Mapping[str, Found]
     ) -> reconcile.Plan:
         """What is to be done, given what `look` saw here and `There.nodes` there."""
-        latest = self._pusher.latest if self._pusher else {}
-        agreed = Overlay(self._base.nodes(), {p: change.node for p, change in latest.items()})
+        agreed = self._agreed_soon()
         local = Overlay(agreed, {path: read.node if read else None for path, read in here.items()})
         remote = Overlay(agreed, self._other_side.replaced(found))
         wins = (
