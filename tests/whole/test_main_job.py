@@ -258,7 +258,8 @@ def test_an_interpreter_that_is_not_there_is_told_with_those_that_are(
     done = connected.sidecar("run", "main.py")
     assert done.returncode == 125, done
     assert done.stdout == ""
-    assert "envs/ml/bin/python: it does not exist there. Found there: /" in done.stderr
+    assert "envs/ml/bin/python (sidecar.local.toml:" in done.stderr
+    assert "it does not exist there. Found there: python3" in done.stderr
     assert "hosts.box.python" in done.stderr
     # The files are there all the same.
     assert (box.home / "model/main.py").exists()
