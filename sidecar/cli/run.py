@@ -190,9 +190,9 @@ class _Job:
         self._status: int | None = None
         self._input: int | None = None
         """The request that carries the last bytes of stdin, until it is answered."""
-        self._early: list[api.Output] | None = []
-        """Output that came before it is shown: a job that has this terminal asks for keys only
-        when keys go there. None from then on."""
+        self._early: list[api.Output | api.Exited] | None = []
+        """Output, and the end, that came before it is shown: a job that has this terminal asks for
+        keys only when keys go there. None from then on."""
         self._links: dict[int, links.Linker] = {}
         self._has_terminal = False
         self._interrupted = 0
@@ -343,8 +343,11 @@ class _Job:
 
     def _show_early(self) -> None:
         early, self._early = self._early or [], None
-        for part in early:
-            self._output(part)
+        for one in early:
+            if isinstance(one, api.Output):
+                self._output(one)
+            else:
+                self._exited(one)
 
     def _output(self, part: api.Output) -> None:
         if self._early is not None:
@@ -375,7 +378,10 @@ class _Job:
             _write(descriptor, linker.flush())
 
     def _exited(self, end: api.Exited) -> None:
-        if self.id and end.job != self.id:
+        if self._early is not None:
+            self._early.append(end)
+            return
+        if end.job != self.id:
             return
         self._show_held()
         self._left = end.left

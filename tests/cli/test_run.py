@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,9 +11,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sidecar import api
+from sidecar.cli import run
 from tests.hub.laptop import COMMAND, PATIENCE, Laptop
 from tests.servers.box import Box
 
@@ -299,3 +303,23 @@ def _most_memory(pid: int) -> int:
     """Bytes that the process ever had in memory at once."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
+def test_an_end_that_comes_before_the_answer_is_told_behind_the_output(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A short job has ended when the hub's answer is read; all three then come in one piece."""
+    hears: dict[str, Any] = {}
+
+    class Hub:
+        def on(self, method: str, _: type[api.Message], handler: Any) -> None:
+            hears[method] = handler
+
+    hub: Any = Hub()
+    job = run._Job(hub, argparse.Namespace(host=""))
+    part = {"stream": "stderr", "data": "No such file\n", "encoding": "utf-8"}
+    hears["sidecar/output"](api.Output(job="j", offset=0, end=18, **part))
+    hears["sidecar/exited"](api.Exited(job="j", host="box", status=1, advice="data/ exists here"))
+    job.begins(api.RunResult(job="j", host="box", pid=1, interpreter="", headline=""))
+    assert job.follow(stdin=False) == 1
+    assert capfd.readouterr().err == "No such file\nsidecar: data/ exists here\n"
