@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bench.results import OURS, RATE, Report, Result
 
+_BAR = r"\|"
+
 
 def text(report: Report) -> str:
     """For a terminal: for each workload its peers by link, medians, 95th percentiles, bytes."""
@@ -84,7 +86,8 @@ def _compared(report: Report) -> list[str]:
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    # A bar in a cell would begin another one.
+    return f"| {' | '.join(cell.replace('|', _BAR) for cell in cells)} |"
 
 
 def _median(one: Result | None) -> str:
