@@ -47,6 +47,12 @@ SYNC_ROOMS = (
 """The rooms of sync/ from the ground up: each imports from itself and those before it. What stands
 in no room (the engine) is above them all."""
 
+AGENT_ROOMS = ("roots", "changes", "environment", "supervisor", "jobs", "git")
+"""The rooms of agent/, likewise. What stands in no room is either small and below them all, or the
+agent's loop and its streams, above them."""
+
+BELOW_THE_ROOMS = ("failure", "private", "machine", "outbox", "backlog", "worker", "loader")
+
 TRAVELLING = ("core", "agent")
 FACES = ("lsp", "cli")
 BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug", "git")
@@ -110,6 +116,21 @@ def test_a_room_of_sync_imports_from_itself_or_those_below(module: str) -> None:
     assert len(own) == 1 or own[0] in SYNC_ROOMS, f"{module} is in no room that SYNC_ROOMS knows"
     for line, name in imports(PACKAGE.parent / module):
         if name.startswith("sidecar.sync."):
+            target = name.split(".")[2:]
+            assert height(target) <= height(own), f"{module}:{line}: {own[0]} imports {name}"
+
+
+@pytest.mark.parametrize("module", [one for one in modules() if one.split("/")[1] == "agent"])
+def test_a_room_of_the_agent_imports_from_itself_or_those_below(module: str) -> None:
+    def height(parts: list[str]) -> int:
+        if parts[0] in BELOW_THE_ROOMS:
+            return -1
+        return AGENT_ROOMS.index(parts[0]) if parts[0] in AGENT_ROOMS else len(AGENT_ROOMS)
+
+    own = module.removesuffix(".py").split("/")[2:]
+    assert len(own) == 1 or own[0] in AGENT_ROOMS, f"{module} is in no room that AGENT_ROOMS knows"
+    for line, name in imports(PACKAGE.parent / module):
+        if name.startswith("sidecar.agent."):
             target = name.split(".")[2:]
             assert height(target) <= height(own), f"{module}:{line}: {own[0]} imports {name}"
 

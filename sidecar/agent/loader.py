@@ -25,8 +25,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Dict, Iterable, Optional, Sequence
 
-PACKAGES = ("sidecar", "sidecar.core", "sidecar.agent")
-
 PATIENCE = 60.0
 """Seconds that an import waits for announced modules; a link that slow is dead."""
 
@@ -60,14 +58,15 @@ class _MemoryImporter:
         if name.partition(".")[0] != "sidecar":
             return None
         loader: Any = self
-        if name in PACKAGES:
+        if self.is_package(name):
             return ModuleSpec(name, loader, is_package=True)
         if name not in self.sources:
             raise ModuleNotFoundError("%s is not among the modules that were sent" % name)
         return ModuleSpec(name, loader, origin=_file(name))
 
     def is_package(self, name: str) -> bool:
-        return name in PACKAGES
+        """Packages are not sent: whatever a module's name stands below is one."""
+        return any(one.startswith(name + ".") for one in (*self.sources, *self.later))
 
     def get_source(self, name: str) -> str:
         """For tracebacks that show our lines, too (linecache asks)."""
@@ -142,10 +141,11 @@ def sources() -> Dict[str, str]:
     import pkgutil
 
     found = {}
-    for package in PACKAGES[1:]:
-        for entry in pkgutil.iter_modules(__import__(package, fromlist=["_"]).__path__):
-            name = "%s.%s" % (package, entry.name)
-            text = pkgutil.get_data(package, entry.name + ".py")
+    for package in ("sidecar.core", "sidecar.agent"):
+        place = importlib.import_module(package).__path__
+        for entry in pkgutil.walk_packages(place, package + "."):
+            room, _, module = entry.name.rpartition(".")
+            text = None if entry.ispkg else pkgutil.get_data(room, module + ".py")
             if text is not None:
-                found[name] = text.decode("utf-8")
+                found[entry.name] = text.decode("utf-8")
     return found

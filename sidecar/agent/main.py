@@ -16,6 +16,7 @@ still be on their way (loader.py). A handler's exception is the answer to its re
 be decoded ends the link, with one `Fail` that says so.
 """
 
+import importlib
 import json
 import os
 import select
@@ -59,105 +60,73 @@ class Route(NamedTuple):
     make: "Callable[[Agent], Any]"
 
 
-def _files(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.files")
-    from sidecar.agent.files import Files
+def _module(name: str) -> Any:
+    """A module of a later part, as soon as it has come."""
+    name = "sidecar.agent." + name
+    loader.wait(name)
+    return importlib.import_module(name)
 
-    return Files(agent.send, agent.state)
+
+def _files(agent: "Agent") -> Any:
+    return _module("changes.files").Files(agent.send, agent.state)
 
 
 def _batches(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.batches")
-    from sidecar.agent.batches import WAITING, Batches
-
-    line = Backlog("batches", WAITING)
-    return Batches(agent.send, agent.handler("files"), line, agent.protocol_failure)
+    batches = _module("changes.batches")
+    line = Backlog("batches", batches.WAITING)
+    return batches.Batches(agent.send, agent.handler("files"), line, agent.protocol_failure)
 
 
 def _repair(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.repair")
-    from sidecar.agent.repair import Repair
-
-    return Repair(agent.send, agent.handler("files"))
+    return _module("changes.repair").Repair(agent.send, agent.handler("files"))
 
 
 def _drafts(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.draft")
-    from sidecar.agent.draft import Drafts
-
-    return Drafts(agent.handler("files"))
+    return _module("changes.draft").Drafts(agent.handler("files"))
 
 
 def _partial(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.partial")
-    from sidecar.agent.partial import Partials
-
-    return Partials(agent.send, agent.handler("files"))
+    return _module("changes.partial").Partials(agent.send, agent.handler("files"))
 
 
 def _jobs(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.jobs")
-    from sidecar.agent.jobs import Jobs
-
-    return Jobs(agent.send, agent.state, agent.handler("files"), agent.handler("environments").of)
+    files, variables = agent.handler("files"), agent.handler("environments").of
+    return _module("jobs.jobs").Jobs(agent.send, agent.state, files, variables)
 
 
 def _environments(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.environments")
-    from sidecar.agent.environments import Environments
-
-    return Environments(agent.send)
+    return _module("environment.environments").Environments(agent.send)
 
 
 def _interpreters(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.interpreters")
-    from sidecar.agent.interpreters import Interpreters
-
-    return Interpreters(
-        agent.send, agent.state, agent.handler("files"), agent.handler("environments")
-    )
+    files, environments = agent.handler("files"), agent.handler("environments")
+    module = _module("environment.interpreters")
+    return module.Interpreters(agent.send, agent.state, files, environments)
 
 
 def _ahead(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.ahead")
-    from sidecar.agent.ahead import Ahead
-
-    return Ahead(agent.handler("files"))
+    return _module("roots.ahead").Ahead(agent.handler("files"))
 
 
 def _annex(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.annex")
-    from sidecar.agent.annex import Annex
-
-    return Annex(agent.send, agent.state)
+    return _module("jobs.annex").Annex(agent.send, agent.state)
 
 
 def _streams(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.streams")
-    from sidecar.agent.streams import Streams
-
-    return Streams(agent.send, agent.handler("environments").of)
+    return _module("streams").Streams(agent.send, agent.handler("environments").of)
 
 
 def _install(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.install")
-    from sidecar.agent.install import Installer
-
-    return Installer(agent.send, agent.state)
+    return _module("install").Installer(agent.send, agent.state)
 
 
 def _notices(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.notice")
-    from sidecar.agent.notice import Notices
-
-    return Notices(agent.send, agent.handler("files"))
+    return _module("roots.notice").Notices(agent.send, agent.handler("files"))
 
 
 def _repositories(agent: "Agent") -> Any:
-    loader.wait("sidecar.agent.repositories")
-    from sidecar.agent.repositories import Repositories
-
-    return Repositories(agent.send, agent.state, agent.handler("files"))
+    files = agent.handler("files")
+    return _module("git.repositories").Repositories(agent.send, agent.state, files)
 
 
 ROUTES = (

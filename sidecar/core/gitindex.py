@@ -26,7 +26,7 @@ LENGTHS: Dict[str, int] = {"sha1": 20, "sha256": 32}
 """Bytes of an object's name, by the repository's object format."""
 
 MOST_ENTRIES = 2000000
-"""As many as one project may have paths (agent/managed.py)."""
+"""As many as one project may have paths (agent/roots/managed.py)."""
 
 
 class Stat(NamedTuple):

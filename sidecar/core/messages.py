@@ -604,9 +604,10 @@ class GitPack(NamedTuple):
 
 
 class GitMove(NamedTuple):
-    """Branch, HEAD and index are to be these (agent/follower.py; `body`: staged.pack, in parts),
-    where HEAD and the branch still are as was seen. Answered by GitMoved; by Fail "git-differs",
-    "git-busy", or "git-behind": the managed set is not the one that was spoken of."""
+    """Branch, HEAD and index are to be these (agent/git/follower.py; `body`: staged.pack, in
+    parts), where HEAD and the branch still are as was seen. Answered by GitMoved; by Fail
+    "git-differs", "git-busy", or "git-behind": the managed set is not the one that was spoken
+    of."""
 
     id: int
     root: int
@@ -657,7 +658,7 @@ class Run(NamedTuple):
     the first line need not wait for another round trip. A job that is there already is not
     started twice: the answer then is its Started. `log_max`: bytes of its log, 0 for the agent's
     own bound. `launch`: what the command is put behind. `frozen`: its code is in the copy of that
-    name (agent/frozen.py), which `argv` leads to, made now unless it is to be one that is `kept`;
+    name (agent/jobs/frozen.py), which `argv` leads to, made now unless it is one that is `kept`;
     `ahead`: a folder of it that Python searches first.
     """
 
@@ -806,7 +807,8 @@ class Jobs(NamedTuple):
 
 
 class JobList(NamedTuple):
-    """`body`: JSON, a list of objects, newest first (jobs are described in agent/records.py)."""
+    """`body`: JSON, a list of objects, newest first (jobs are described in
+    agent/supervisor/records.py)."""
 
     id: int
     body: bytes
@@ -835,7 +837,7 @@ class Packages(NamedTuple):
 
 
 class Told(NamedTuple):
-    """`body`: compressed JSON, an object (agent/annex.py)."""
+    """`body`: compressed JSON, an object (agent/jobs/annex.py)."""
 
     id: int
     body: bytes
@@ -846,7 +848,8 @@ class Told(NamedTuple):
 
 class Environment(NamedTuple):
     """Have the environment of a login shell ready in which the lines of `setup` have run
-    (agent/login.py). Answered by EnvironmentReady or SetupFailed; no value of it is told."""
+    (agent/environment/login.py). Answered by EnvironmentReady or SetupFailed; no value of it is
+    told."""
 
     id: int
     setup: str
@@ -877,8 +880,8 @@ class SetupFailed(NamedTuple):
 class Python(NamedTuple):
     """Find an interpreter for the jobs of that root, which get the environment behind `setup` with
     it active from then on. `wanted` is a path, a name on PATH there, "conda:NAME" or "" for a
-    search in the stated order (agent/interpreters.py); `names`: conda environments that may be the
-    project's."""
+    search in the stated order (agent/environment/interpreters.py); `names`: conda environments
+    that may be the project's."""
 
     id: int
     root: int
@@ -907,7 +910,8 @@ class Survey(NamedTuple):
 
 
 class Surveyed(NamedTuple):
-    """`body`: JSON, an object with `driver` and `interpreters` (agent/interpreters.py)."""
+    """`body`: JSON, an object with `driver` and `interpreters`
+    (agent/environment/interpreters.py)."""
 
     id: int
     body: bytes

@@ -58,7 +58,7 @@ class PathMap:
 
     def to_local(self, path: str) -> Optional[str]:
         """The local name of a remote path, None where it is not in the root. A file of frozen code
-        (agent/frozen.py) is the project's of that name."""
+        (agent/jobs/frozen.py) is the project's of that name."""
         return _translate(path, self._remote, self._local[0], copies.INSIDE)
 
     def spelled_like(self, path: str) -> "PathMap":

@@ -2,7 +2,7 @@
 
 The rules hold in both directions: neither a hostile laptop nor a hostile remote may name anything
 outside the root. This is the lexical half; opening component by component, never through a link,
-is the other (agent/roots.py there, sync/disk/local_files.py here).
+is the other (agent/roots/root.py there, sync/disk/local_files.py here).
 """
 
 from typing import Tuple

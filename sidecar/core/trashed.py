@@ -1,8 +1,8 @@
 """Places in the remote's trash, read: which path was kept there, and when.
 
 A place is `<minute>/<path>~<second>`, with `-<number>` behind it for several copies in one second,
-or `<minute>/~<second>/<path>` for names that are too long to add anything (agent/trash.py makes
-them). Minutes are UTC.
+or `<minute>/~<second>/<path>` for names that are too long to add anything (agent/changes/trash.py
+makes them). Minutes are UTC.
 """
 
 import calendar

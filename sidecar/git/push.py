@@ -1,5 +1,5 @@
 """The repository there follows the one here, in one exchange: *what do you hold*, the objects that
-are missing, then branch, HEAD and index in one step of the agent's (agent/follower.py).
+are missing, then branch, HEAD and index in one step of the agent's (agent/git/follower.py).
 
 What was committed there and is not here is never moved away from unasked: it is brought here as a
 remote-tracking branch, and told.

@@ -1,4 +1,4 @@
-"""A frozen run's command: the same target, from the copy of the code (agent/frozen.py). No I/O.
+"""A frozen run's command: the same target, in its copy of the code (agent/jobs/frozen.py). No I/O.
 
 Scripts, tests and selected lines are named in the copy, whose folders are then first on
 `sys.path`. With `-m`, Python would put the working directory there, which stays the project's; so

@@ -9,8 +9,8 @@ where none is configured, in this order:
    own modules, the `python3` of a login shell;
 4. the one that the person chooses, who is asked. Where nobody can be, no run starts.
 
-(1) and (2) are the agent's to find (agent/interpreters.py). What was chosen is written to
-`sidecar.local.toml`, so that it is found once; one that nothing spoke for is not.
+(1) and (2) are the agent's to find (agent/environment/interpreters.py). What was chosen is written
+to `sidecar.local.toml`, so that it is found once; one that nothing spoke for is not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NOT_WRITTEN = frozenset({BY_DEFAULT, THE_ONLY_ONE})
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An interpreter there, as the agent tells it (agent/interpreters.py)."""
+    """An interpreter there, as the agent tells it (agent/environment/interpreters.py)."""
 
     name: str
     path: str

@@ -40,7 +40,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is kept beside a job's record (agent/annex.py)."""
+    """What is kept beside a job's record (agent/jobs/annex.py)."""
 
     variables: list[str] = []
     packages: dict[str, str] = {}

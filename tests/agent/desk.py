@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sidecar.agent import machine, records
-from sidecar.agent.jobs import Jobs
+from sidecar.agent import machine
+from sidecar.agent.jobs.jobs import Jobs
+from sidecar.agent.supervisor import records
 from sidecar.core import messages as m
 
 PATIENCE = 20.0

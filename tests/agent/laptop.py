@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.agent.files import Files
+from sidecar.agent.changes.files import Files
 from sidecar.core import delta, identity
 from sidecar.core import messages as m
 from sidecar.core.identity import Entry, Identity

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from sidecar.agent import main
-from sidecar.agent.ahead import Ahead
-from sidecar.agent.annex import Annex
-from sidecar.agent.environments import Environments
-from sidecar.agent.files import Files
+from sidecar.agent.changes.files import Files
+from sidecar.agent.environment.environments import Environments
+from sidecar.agent.environment.interpreters import Interpreters
+from sidecar.agent.git.repositories import Repositories
 from sidecar.agent.install import Installer
-from sidecar.agent.interpreters import Interpreters
-from sidecar.agent.jobs import Jobs
+from sidecar.agent.jobs.annex import Annex
+from sidecar.agent.jobs.jobs import Jobs
 from sidecar.agent.main import Agent, Route
-from sidecar.agent.notice import Notices
-from sidecar.agent.repositories import Repositories
+from sidecar.agent.roots.ahead import Ahead
+from sidecar.agent.roots.notice import Notices
 from sidecar.agent.streams import Streams
 from sidecar.core import exits, frames
 from sidecar.core import messages as m

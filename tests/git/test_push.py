@@ -259,8 +259,8 @@ async def test_a_lock_that_a_killed_agent_left_is_removed_and_nobody_elses(pair:
     lock = pair.there / ".git/index.lock"
     code = (
         "import os, sys\n"
-        "from sidecar.agent.indexlock import IndexLock\n"
-        "from sidecar.agent.roots import Root\n"
+        "from sidecar.agent.git.indexlock import IndexLock\n"
+        "from sidecar.agent.roots.root import Root\n"
         "root = Root(1, os.fsencode(sys.argv[1]))\n"
         "root.open(1)\n"
         "lock = IndexLock(root, root.path + b'/.git')\n"

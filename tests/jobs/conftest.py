@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent import records
+from sidecar.agent.supervisor import records
 from sidecar.core import messages as m
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent import inotify
+from sidecar.agent.roots import inotify
 from sidecar.sync.steps.loop import Loop
 from sidecar.sync.watching import inotify_tree
 from tests.servers.programs import need_program

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from sidecar import api
-from sidecar.agent.copying import copy_range
+from sidecar.agent.changes.copying import copy_range
 from sidecar.agent.failure import Refusal
 from sidecar.core import frames, identity, messages, reconcile, trashed
 from sidecar.core.identity import DIRECTORY, FILE, SYMLINK, Identity

@@ -1,8 +1,8 @@
 """Landing here: the step in which something of the remote's becomes visible on this machine.
 
-As on the other side (agent/landing.py): new content grows where nobody looks, and takes its place
-by one rename, so that no reader sees half a file; just before, the path must still be what the
-plan saw, and what it was goes to the trash. Between that look and the rename are some
+As on the other side (agent/changes/landing.py): new content grows where nobody looks, and takes its
+place by one rename, so that no reader sees half a file; just before, the path must still be what
+the plan saw, and what it was goes to the trash. Between that look and the rename are some
 microseconds in which a *rename* by somebody else over the same path would be lost; what is written
 *into* the old file then is in the trash's copy. A path where nothing is expected is taken by a
 link, which never replaces anything.
@@ -26,7 +26,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from sidecar.agent.permissions import with_executable
+from sidecar.agent.changes.permissions import with_executable
 from sidecar.core import identity, paths
 from sidecar.core.identity import DIRECTORY, FILE, Identity
 from sidecar.core.paths import OURS

@@ -2,7 +2,7 @@
 
 Two digests. The *content digest* says which code this is, and goes into the job's record. The
 *identity digest* is over what the agent itself reported of each path; with a sweep there, it
-proves that what stands on the disk is what was agreed on (agent/managed.py).
+proves that what stands on the disk is what was agreed on (agent/roots/managed.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drafts: the delta of a large file, sent before its digest is known (agent/draft.py).
+"""Drafts: the delta of a large file, sent before its digest is known (agent/changes/draft.py).
 
 Behind an insertion everything has moved, so that the digest takes 130 ms for 256 MB on two cores,
 and the copy there as long. Told early, both go on at the same time.

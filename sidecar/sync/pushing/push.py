@@ -42,7 +42,7 @@ ASK_ABOVE = 1 << 20
 """From this size on a lost signature is worth a round trip and the remote's read of the file."""
 
 DRAFTS = 2
-"""Drafts that wait for their Put at a time; as many as the agent keeps (agent/draft.py)."""
+"""Drafts that wait for their Put at a time; as many as the agent keeps (agent/changes/draft.py)."""
 
 LEVEL = 4
 """Of zlib, for small content: 12 KB of source take 0.09 ms, half of level 6, for 3 to 9 %

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.agent.incoming import RESUMABLE
+from sidecar.agent.changes.incoming import RESUMABLE
 from sidecar.core import frames, messages
 from sidecar.core.delta import DIGEST_SIZE, LEAF, Copy
 from sidecar.core.identity import Identity

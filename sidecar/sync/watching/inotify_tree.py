@@ -17,8 +17,8 @@ import stat
 import time
 from pathlib import Path
 
-from sidecar.agent import inotify
-from sidecar.agent.inotify import Event, Inotify
+from sidecar.agent.roots import inotify
+from sidecar.agent.roots.inotify import Event, Inotify
 from sidecar.sync.rules.ignore import Rules
 from sidecar.sync.watching.seen import RootGone, Seen, has_other_names
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.agent.assembly import Assembly
+from sidecar.agent.changes.assembly import Assembly
 from sidecar.core import delta
 from sidecar.core.delta import LEAF, Copy
 from sidecar.sync.delta import compression

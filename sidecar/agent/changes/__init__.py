@@ -1,0 +1,1 @@
+"""What the laptop sends: made beside its place, landed in order, told once, undone again."""

@@ -1,0 +1,1 @@
+"""Which Python runs a job, and with which variables."""

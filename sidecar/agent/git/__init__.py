@@ -1,0 +1,1 @@
+"""The repository beside the files: read, and brought after the laptop's."""

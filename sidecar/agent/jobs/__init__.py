@@ -1,0 +1,1 @@
+"""Jobs as the agent sees them: started, listed, shown, spoken to."""

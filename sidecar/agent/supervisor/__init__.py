@@ -1,0 +1,1 @@
+"""The process that owns one job, and what it keeps of it."""
