@@ -14,7 +14,7 @@ from typing import Any
 
 from sidecar.core.messages import Spawn
 from sidecar.core.pathmap import PathMap
-from sidecar.debug import bundle, dap, guard
+from sidecar.debug import bundle, dap, guard, releases
 from sidecar.debug.dap import Decoder, Message
 from sidecar.debug.proxy import Proxy
 from sidecar.debug.rewrite import Launch
@@ -87,12 +87,12 @@ class DebugSession:
                 a machine's loopback.
         Raises:
             UsageError: what is to be debugged is not in the project.
-            RunError: that interpreter is too old, or the adapter cannot be started.
+            RunError: no debugpy runs on that interpreter, or the adapter cannot be started.
             SidecarError: the link is over.
         """
         launch.arguments(pathmap, {})  # to find out now whether it can be
-        bundle.require_supported(version, launch.interpreter)
-        packed = await asyncio.to_thread(bundle.bundle)
+        release = releases.choose(version, launch.interpreter)
+        packed = await asyncio.to_thread(bundle.bundle, release)
         folder = await install(agent, packed.name, packed.archive)
         launch = launch._replace(env={**_ENVIRONMENT, **launch.env})
         # Isolated (-I): no module of the working directory or of the environment's variables can

@@ -310,36 +310,13 @@ async def test_a_file_outside_the_project_is_refused(bench: Bench) -> None:
 
 
 async def test_an_old_python_is_named_with_what_to_do(bench: Bench) -> None:
-    with pytest.raises(RunError, match=r"/opt/py/bin/python is 3\.9\.2.*sidecar envs use"):
-        await bench.start(interpreter="/opt/py/bin/python", version="3.9.2")
+    with pytest.raises(RunError, match=r"/opt/py/bin/python is 3\.7\.2.*sidecar envs use"):
+        await bench.start(interpreter="/opt/py/bin/python", version="3.7.2")
 
 
 async def test_an_adapter_that_does_not_come_up_is_told_with_its_words(bench: Bench) -> None:
     with pytest.raises(RunError, match="could not be started"):
         await bench.start(interpreter="/bin/false")
-
-
-OTHER_PYTHONS = {
-    version: str(Path.home() / f".pyenv/versions/{version}/bin/python")
-    for version in ("3.10.13", "3.12.1", "3.13.0")
-}
-
-
-@pytest.mark.parametrize("version", OTHER_PYTHONS)
-async def test_other_pythons_are_debugged_as_well(bench: Bench, version: str) -> None:
-    interpreter = OTHER_PYTHONS[version]
-    if not Path(interpreter).exists():
-        pytest.skip(f"only on a machine with Python {version}")
-    session = await bench.start(interpreter=interpreter, version=version)
-    model = str(bench.here / "model.py")
-    async with DapClient.connected(session.port) as client:
-        frames = await client.stop_at(model, SCORE)
-        assert (frames[0]["source"]["path"], frames[0]["line"]) == (model, SCORE)
-        await client.ask("setBreakpoints", source={"path": model}, breakpoints=[])
-        await client.ask("continue", threadId=1)
-        await client.output("total 12")
-        await client.event("terminated")
-        assert client.printed("stderr") == ""
 
 
 async def test_when_the_adapter_is_killed_the_client_is_told_and_nothing_is_left(
