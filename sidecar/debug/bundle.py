@@ -16,12 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.debug import guard, releases
+from sidecar.debug import compiled, guard, listeners, releases
 from sidecar.debug.releases import Release
 from sidecar.errors import RunError
 
 GUARD = "sidecar_debugpy.py"
 """The guard's file name there: what an administrator sees in `ps`."""
+
+_OURS = {GUARD: guard, "sidecar_compiled.py": compiled, "sidecar_listeners.py": listeners}
 
 _LEVEL = 9
 """Of compression: 0.1 s more than the usual 6, once, for 20 kB less to every new remote."""
@@ -49,7 +51,8 @@ def bundle(release: Release = releases.CURRENT) -> Bundle:
         fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0, filename=""
     ) as compressed:
         with tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            _add(archive, GUARD, Path(guard.__file__).read_bytes())
+            for name, module in _OURS.items():
+                _add(archive, name, Path(str(module.__file__)).read_bytes())
             for name in sorted(files):
                 _add(archive, name, files[name])
             _add(archive, "debugpy/LICENSE", _licence())
@@ -65,10 +68,10 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def installed() -> dict[str, bytes]:
     """The sources of debugpy in our own environment, named as in a wheel."""
-    distribution = _distribution()
+    debugpy = distribution()
     return {
-        file.as_posix(): releases.source(Path(str(distribution.locate_file(file))).read_bytes())
-        for file in distribution.files or ()
+        file.as_posix(): releases.source(Path(str(debugpy.locate_file(file))).read_bytes())
+        for file in debugpy.files or ()
         if file.parts[0] == "debugpy" and releases.travels(file.as_posix())
     }
 
@@ -77,13 +80,18 @@ def _licence() -> bytes:
     """What debugpy's licence asks to be kept with every copy."""
     texts = [
         file.read_binary()
-        for file in _distribution().files or ()
+        for file in distribution().files or ()
         if file.name.upper().startswith("LICENSE") and ".dist-info" in str(file)
     ]
     return releases.source(b"\n".join(texts))
 
 
-def _distribution() -> metadata.Distribution:
+def distribution() -> metadata.Distribution:
+    """debugpy in our own environment.
+
+    Raises:
+        RunError: it is not there, or another release.
+    """
     try:
         found = metadata.distribution("debugpy")
     except metadata.PackageNotFoundError:

@@ -13,8 +13,8 @@ or it does not show our own connection, nothing is started.
 Nothing of a session is left behind either: the adapter runs as a child, and when it has ended, or
 nobody is at the other end of stdin any more, everything that came of it is ended.
 
-This file is a program of its own: it travels beside debugpy (bundle.py), needs nothing but the
-standard library of Python 3.8 and is started as `python -I guard.py`.
+This file is a program of its own: it travels beside debugpy (bundle.py) with what it imports from
+there, needs nothing but the standard library of Python 3.8 and is started as `python -I guard.py`.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def run_adapter(folder: str) -> None:
     create_server = sockets.create_server
     sockets.create_server = lambda *args, **kwargs: guarded(create_server(*args, **kwargs))
     _do_without_tokens()
+    _with_helpers(folder)
     sys.argv[1:] = []
     program: Any = importlib.import_module("debugpy.adapter.__main__")
     program.main()
@@ -173,6 +174,19 @@ def _do_without_tokens() -> None:
 
     launchers.spawn_debuggee = spawn_without_token
     servers.Connection.authenticate = lambda connection: None
+
+
+def _with_helpers(folder: str) -> None:
+    """What travels beside this file: compiled parts are borrowed, listeners of the program's own
+    are told of."""
+    importlib.import_module("sidecar_compiled").borrow(folder, sys.path[1:])
+    sessions: Any = importlib.import_module("debugpy.adapter.sessions")
+
+    def send(category: str, text: str) -> None:
+        for session in sorted(sessions._sessions, key=lambda session: session.id)[:1]:
+            session.client.channel.send_event("output", {"category": category, "output": text})
+
+    importlib.import_module("sidecar_listeners").tell(send, os.getppid(), [os.getpid()])
 
 
 # --- nothing left behind ---------------------------------------------------------------------

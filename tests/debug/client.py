@@ -90,6 +90,9 @@ class DapClient:
     async def output(self, text: str) -> None:
         await self._until(lambda: text in self.printed(), f"output {text!r}")
 
+    async def until(self, found: Callable[[], Any]) -> Any:
+        return await self._until(found, "what the test waits for")
+
     def printed(self, category: str = "stdout") -> str:
         return "".join(
             event["body"]["output"]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +19,7 @@ from sidecar.debug import guard
 from sidecar.debug.guard import GuardedListener
 from tests.debug.client import DapClient
 from tests.debug.conftest import Bench, processes_of
-
-STRANGER = 65534
+from tests.debug.strangers import needs_root, ports_of, try_ports
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
 
@@ -75,25 +73,36 @@ def guarded_listener(family: int = socket.AF_INET, host: str = "127.0.0.1") -> G
     return guard.guarded(plain)
 
 
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+def listener(request: pytest.FixtureRequest) -> Iterator[GuardedListener]:
+    host = "127.0.0.1" if request.param == socket.AF_INET else "::1"
+    try:
+        listening = guarded_listener(request.param, host)
+    except OSError:
+        pytest.skip("only on a machine with IPv6")
+    with listening:
+        yield listening
+
+
 @pytest.fixture
-def listener() -> Iterator[GuardedListener]:
+def listener_v4() -> Iterator[GuardedListener]:
     with guarded_listener() as listening:
         yield listening
 
 
 def test_our_own_connection_is_let_in(listener: GuardedListener) -> None:
-    with socket.create_connection(listener.getsockname()) as client:
+    with socket.create_connection(listener.getsockname()[:2]) as client:
         connection, _ = listener.accept()
         with connection:
             client.sendall(b"hello")
             assert connection.recv(10) == b"hello"
 
 
-def test_an_ipv6_socket_that_comes_by_ipv4_is_recognised(listener: GuardedListener) -> None:
+def test_an_ipv6_socket_that_comes_by_ipv4_is_recognised(listener_v4: GuardedListener) -> None:
     with socket.socket(socket.AF_INET6) as client:
         client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        client.connect(("::ffff:127.0.0.1", listener.getsockname()[1]))
-        connection, _ = listener.accept()
+        client.connect(("::ffff:127.0.0.1", listener_v4.getsockname()[1]))
+        connection, _ = listener_v4.accept()
         connection.close()
 
 
@@ -102,12 +111,12 @@ def test_a_peer_that_has_gone_already_is_not_let_in(
     listener: GuardedListener, linger: bool
 ) -> None:
     for _ in range(5):
-        gone = socket.create_connection(listener.getsockname())
+        gone = socket.create_connection(listener.getsockname()[:2])
         gone.sendall(b"evaluate me")
         if linger:
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         gone.close()
-    with socket.create_connection(listener.getsockname()) as client:
+    with socket.create_connection(listener.getsockname()[:2]) as client:
         connection, peer = listener.accept()
         with connection:
             assert peer == client.getsockname()
@@ -123,6 +132,17 @@ def test_the_guard_works_here() -> None:
     assert guard.works("127.0.0.1")
 
 
+def test_when_the_table_goes_nobody_is_let_in_any_more(
+    listener: GuardedListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "TABLES", ("/nowhere",))
+    listener.settimeout(0.2)
+    with socket.create_connection(listener.getsockname()[:2]) as client:
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        assert client.recv(1) == b""
+
+
 def test_without_the_table_nobody_is_let_in_and_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -133,53 +153,7 @@ def test_without_the_table_nobody_is_let_in_and_nothing_is_started(
     assert ended.value.code == guard.EXIT_NO_GUARD
 
 
-def ports_of(pids: list[int]) -> list[tuple[str, int]]:
-    """The listening TCP sockets of these processes, from the system's table."""
-    inodes = set()
-    for pid in pids:
-        # What debugpy asks the system about at its start may end meanwhile.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for link in Path("/proc", str(pid), "fd").iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    target = os.readlink(link)
-                    if target.startswith("socket:["):
-                        inodes.add(target[8:-1])
-    found = []
-    for table, host in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                found.append((host, int(fields[1].rpartition(":")[2], 16)))
-    return found
-
-
-STRANGERS_PROGRAM = """\
-import os, socket, sys
-os.setgid({uid}); os.setuid({uid})
-message = b'Content-Length: 75\\r\\n\\r\\n' + (
-    b'{{"seq": 1, "type": "request", "command": "initialize", "arguments": {{}}}}').ljust(75)
-tried = 0
-for port in sys.argv[2:]:
-    for gone in (False, True):
-        try:
-            client = socket.create_connection((sys.argv[1], int(port)), 30)
-        except ConnectionRefusedError:
-            continue  # debugpy closes some of its ports when it needs them no more
-        with client:
-            try:
-                client.sendall(message)
-                if gone:
-                    continue
-                got = client.recv(100)
-            except (ConnectionResetError, BrokenPipeError):
-                got = b''
-            assert got == b'', got
-            tried += 1
-print(os.getuid(), 'was heard nowhere' if tried else 'found no port')
-"""
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
+@needs_root
 async def test_a_second_user_gets_nowhere_at_any_port_of_a_session(bench: Bench) -> None:
     session = await bench.start()
     async with DapClient.connected(session.port) as client:
@@ -188,11 +162,7 @@ async def test_a_second_user_gets_nowhere_at_any_port_of_a_session(bench: Bench)
         ports = ports_of(ours)
         assert ports, "debugpy listens nowhere: this test is about nothing"
         assert {host for host, _ in ports} == {"127.0.0.1"}
-        python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
-        program = STRANGERS_PROGRAM.format(uid=STRANGER)
-        argv = [python, "-c", program, "127.0.0.1", *(str(port) for _, port in ports)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-        assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
+        await asyncio.to_thread(try_ports, ports)
         # The session has not noticed.
         frames = await client.stack()
         assert (await client.variables(frames[0]))["row"] == "1"
@@ -205,36 +175,25 @@ async def test_a_second_user_gets_nowhere_at_any_port_of_a_session(bench: Bench)
                 assert command[command.index(b"--adapter-access-token") + 1] == b""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
+@needs_root
 def test_another_user_is_closed_before_the_next_of_ours_is_served(
     listener: GuardedListener,
 ) -> None:
-    port = listener.getsockname()[1]
-    program = STRANGERS_PROGRAM.format(uid=STRANGER)
     accepted: list[socket.socket] = []
     serving = threading.Thread(target=lambda: accepted.append(listener.accept()[0]))
     serving.start()
-    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
-    argv = [python, "-c", program, "127.0.0.1", str(port), str(port)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-    assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
+    try_ports([listener.getsockname()[:2]] * 2)
     assert not accepted
-    with socket.create_connection(listener.getsockname()) as client:
+    with socket.create_connection(listener.getsockname()[:2]) as client:
         serving.join(30)
         assert accepted[0].getpeername() == client.getsockname()
         accepted[0].close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
+@needs_root
 async def test_a_second_user_of_this_machine_gets_nowhere_at_the_port_here(bench: Bench) -> None:
     session = await bench.start()
-    program = STRANGERS_PROGRAM.format(uid=STRANGER)
-    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
-    argv = [python, "-c", program, "127.0.0.1", str(session.port)]
-    done = await asyncio.to_thread(
-        subprocess.run, argv, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.stdout == f"{STRANGER} was heard nowhere\n", done.stderr
+    await asyncio.to_thread(try_ports, [("127.0.0.1", session.port)])
     async with DapClient.connected(session.port) as client:
         await client.ask("initialize", adapterID="python")
 
