@@ -59,6 +59,8 @@ class Remote:
             "SIDECAR_CONFIG_DIR": str(folder / "config"),
             "SIDECAR_RUNTIME_DIR": self.runtime,
         }
+        # With it, each hub runs the compiler for all that it imports, as nobody's does: 10 MB.
+        self.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def project(self, name: str) -> tuple[Path, Path]:
         """A project's folder here, new or given, with its configuration; and its place there."""

@@ -34,12 +34,14 @@ def _become_hub(ready: int) -> int:
     from sidecar.errors import SidecarError
     from sidecar.hub.life import Hub
     from sidecar.hub.logs import log_to_file
+    from sidecar.hub.rest import loaded
 
     def tell(text: str) -> None:
         if ready >= 0:
             os.write(ready, text.encode())
             os.close(ready)
 
+    loaded()
     os.umask(0o077)
     log_to_file()
     try:
@@ -61,7 +63,10 @@ async def _serve_lsp(
     of a second, which neither a command line nor a save under way should wait for."""
     import asyncio
 
+    from sidecar.hub.rest import loaded
+
     server = await asyncio.to_thread(importlib.import_module, "sidecar.lsp.server")
+    loaded()
     await server.serve_lsp(service, hello, reader, writer)
 
 

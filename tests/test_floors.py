@@ -51,7 +51,16 @@ AGENT_ROOMS = ("roots", "changes", "environment", "supervisor", "jobs", "git")
 """The rooms of agent/, likewise. What stands in no room is either small and below them all, or the
 agent's loop and its streams, above them."""
 
-BELOW_THE_ROOMS = ("failure", "private", "machine", "outbox", "backlog", "worker", "loader")
+BELOW_THE_ROOMS = (
+    "failure",
+    "private",
+    "machine",
+    "outbox",
+    "backlog",
+    "memory",
+    "worker",
+    "loader",
+)
 
 TRAVELLING = ("core", "agent")
 FACES = ("lsp", "cli")

@@ -121,13 +121,6 @@ def wait(name: str) -> None:
         _importer.wait([name])
 
 
-def import_all() -> None:
-    """Imports all that has come, so that the first run does not wait for the compiler."""
-    if _importer is not None:
-        for name in _importer.later:
-            importlib.import_module(name)
-
-
 def sources() -> Dict[str, str]:
     """Module name to source text of all that travels; waits for what is still on its way.
 

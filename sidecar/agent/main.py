@@ -42,8 +42,9 @@ AT_ONCE = (m.Input, m.Resize, m.Data, m.Eof, m.Window, m.Close)
 """Handled by the reader once their handler is there. Their handlers must not wait in them."""
 
 UNHURRIED = 1.0
-"""Seconds from the arrival of all modules until those are compiled that nobody asked for: 40 ms of
-a core, which the first look at a project would wait for. Who asks sooner has them at once."""
+"""Seconds from the arrival of all modules until some are compiled that nobody asked for (rest.py):
+30 ms of a core, which the first look at a project would wait for. Who asks sooner has them at
+once."""
 
 LAST_SECONDS = 2.0
 """At the end: what is queued gets this long to go out."""
@@ -158,6 +159,12 @@ ROUTES = (
     Route("install", (m.Install, m.InstallPart), _install),
 )  # fmt: skip
 """Stated here, not asked of the handlers, since their modules load late. A test compares."""
+
+
+def _rest() -> None:
+    from sidecar.agent.rest import prepare
+
+    prepare()
 
 
 def run(arguments: Dict[str, Any]) -> None:
@@ -332,7 +339,7 @@ class Agent:
             self.end(exits.ENDED)
         elif kind is m.Modules:
             if loader.add(json.loads(zlib.decompress(message.body).decode("ascii"))):
-                timer = threading.Timer(UNHURRIED, loader.import_all)
+                timer = threading.Timer(UNHURRIED, _rest)
                 timer.daemon = True
                 timer.start()
             self._done(frame)

@@ -15,6 +15,7 @@ from sidecar.hub.control import ControlServer
 from sidecar.hub.face import serve_rpc
 from sidecar.hub.news import Late, within
 from sidecar.hub.ownership import Ownership, acquire
+from sidecar.hub.rest import rest
 from sidecar.hub.service import Service
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,11 @@ class Hub:
         await self._control.start(self._ownership.listener)
         log.info("sidecar %s: the hub runs as pid %d", sidecar.__version__, os.getpid())
         on_ready()
+        resting = asyncio.create_task(rest())
         try:
             await self._until_unneeded(service)
         finally:
+            resting.cancel()
             # The name goes first: who knocks from now on starts a hub of their own.
             self._ownership.hide()
             await self._control.close()

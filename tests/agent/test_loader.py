@@ -80,7 +80,7 @@ def test_whoever_waits_for_a_module_gets_it_when_it_comes(python: str) -> None:
         "thread = threading.Thread(target=late); thread.start(); began.wait()\n"
         "import json.tool  # others import meanwhile\n"
         "print(loader.add({'sidecar.core.a': 'X = 1'})); thread.join()\n"
-        "print(loader.add({'sidecar.core.b': 'print(2)'})); loader.import_all()",
+        "print(loader.add({'sidecar.core.b': 'print(2)'})); import sidecar.core.b",
         python,
     )
     assert shown.split() == ["False", "1", "True", "2"]

@@ -26,6 +26,7 @@ import threading
 import time
 from typing import BinaryIO, Iterator, List, Optional, Set, Tuple
 
+from sidecar.agent import memory
 from sidecar.agent.failure import Failure, Refusal
 from sidecar.agent.roots.folder import decode, encode
 from sidecar.agent.roots.managed import Folder, Managed
@@ -111,6 +112,8 @@ class Ledger:
                 pass
             elif last or time.monotonic() - self._made >= TAKE_OVER or self._is_ours():
                 self._write_whole()
+                # Much has changed, and more memory was used for it than will be again soon.
+                memory.give_back()
             else:
                 self._managed.put_back(unsaved)
             self.problem = ""
