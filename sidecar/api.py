@@ -765,13 +765,14 @@ class AskSecretResult(Message, frozen=True, kw_only=True):
 
 class Hello(Message, frozen=True, kw_only=True):
     """First line that a face sends on the control socket, as JSON, ended by a newline. `face`:
-    "lsp" (the rest is LSP) or "rpc" (the rest is JSON-RPC with these methods). `pid`: of the
-    process whose end ends the face. `environ`: the face's environment, from which configuration
-    and the variables that jobs are to get are taken; it stays in memory. Face "end" asks the hub
-    to end, which it does unless others use it; every later hub must understand this line."""
+    "lsp" (the rest is LSP), "rpc" (the rest is JSON-RPC with these methods) or "dap" (the rest is
+    the Debug Adapter Protocol). `pid`: of the process whose end ends the face. `environ`: the
+    face's environment, from which configuration and the variables that jobs are to get are taken;
+    it stays in memory. Face "end" asks the hub to end, which it does unless others use it; every
+    later hub must understand this line."""
 
     version: int
-    face: Literal["lsp", "rpc", "end"]
+    face: Literal["lsp", "rpc", "dap", "end"]
     client: str
     pid: int = 0
     cwd: str = ""

@@ -1,4 +1,5 @@
-"""`sidecar debug`: prints where to attach, and stays until the debug session is over."""
+"""`sidecar debug`: prints where to attach, and stays until the debug session is over. With
+`--stdio` it is a debug adapter itself."""
 
 from __future__ import annotations
 
@@ -8,9 +9,20 @@ import os
 from sidecar import api
 from sidecar.cli import place, terminal
 from sidecar.cli.run import variables
+from sidecar.errors import UsageError
 
 
 def debug(options: argparse.Namespace) -> int:
+    if options.stdio:
+        from sidecar.cli.serve import debug as pipe
+
+        return pipe()
+    if not options.target:
+        raise UsageError(
+            "Nothing is named to debug",
+            "",
+            "name a .py file, or a module with -m; --stdio is for editors",
+        )
     with place.connect(options) as hub:
         ended: list[api.DebugEnded] = []
         hub.on("sidecar/debugEnded", api.DebugEnded, ended.append)

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import sidecar
 from sidecar.cli import (
@@ -56,6 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
+def _what_runs(parser: argparse.ArgumentParser, **optional: Any) -> None:
+    parser.add_argument("-m", "--module", action="store_true", help="TARGET is a module's name")
+    parser.add_argument("--as-is", action="store_true", help="whatever differs there")
+    parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="a .py file, a test (FILE.py::TEST), or a program there",
+        **optional,
+    )
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+
+
 def _know_command(whole: argparse.ArgumentParser, given: Sequence[str]) -> None:
     """Raises UsageError for a command that there is not, with the one that was likely meant."""
     commands = next(
@@ -93,13 +107,7 @@ def parser() -> argparse.ArgumentParser:
     json = argparse.ArgumentParser(add_help=False)
     json.add_argument("--json", action="store_true", help="for scripts")
     target = argparse.ArgumentParser(add_help=False)
-    target.add_argument("-m", "--module", action="store_true", help="TARGET is a module's name")
-    target.add_argument("--as-is", action="store_true", help="whatever differs there")
-    target.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
-    target.add_argument(
-        "target", metavar="TARGET", help="a .py file, a test (FILE.py::TEST), or a program there"
-    )
-    target.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    _what_runs(target)
     job = argparse.ArgumentParser(add_help=False)
     job.add_argument(
         "job", nargs="?", default="", metavar="ID", help="or its beginning; the latest"
@@ -171,7 +179,11 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("-T", "--no-terminal", action="store_true", help="no terminal there")
     stop = add("stop", "jobs:stop", "ends a job: INT, then TERM, then KILL", place, job, everybody)
     stop.add_argument("-s", "--signal", default="stop", metavar="NAME", help="send this one only")
-    add("debug", "debug:debug", "starts a script there under debugpy", place, target)
+    debug = add("debug", "debug:debug", "starts a script there under debugpy", place)
+    debug.add_argument(
+        "--stdio", action="store_true", help="be a debug adapter on stdio: what an editor launches"
+    )
+    _what_runs(debug, nargs="?", default="")
 
     status = add("status", "status:status", "connections, queues, conflicts", place, json)
     status.add_argument(

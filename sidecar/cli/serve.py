@@ -1,11 +1,12 @@
-"""`sidecar serve`: what an editor launches. Pipes bytes between its stdio and the hub.
+"""`sidecar serve` and `sidecar debug --stdio`: what an editor launches. Pipes bytes between its
+stdio and the hub.
 
 It parses nothing, so it imports little and cannot fall behind. It ends when the editor closes
 stdin, or stdout, or the hub ends the connection; the hub watches the editor's process
 (`initialize.processId`), because a closed stdin is no sure sign of a dead editor.
 
 The end of the hub's bytes is marked, so that an orderly end and a killed hub can be told apart:
-a NUL, which JSON-RPC never carries, then the exit status as one byte, then a line for stderr.
+a NUL, which neither protocol carries, then the exit status as one byte, then a line for stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import select
 import signal
 import socket
 import threading
+from typing import Literal
 
 from sidecar.cli import terminal
 from sidecar.cli.client import shut
@@ -33,13 +35,31 @@ POLL_MS = 10_000
 """Longest wait without a look at whether stdin has ended."""
 
 
+HUB_GONE = (
+    "The sidecar hub has gone: it ended, or was ended, while this editor used it. "
+    "Restart the language server; saved files are not lost, and jobs run on there."
+)
+DEBUG_HUB_GONE = (
+    "The sidecar hub has gone: it ended, or was ended, while this editor used it. "
+    "The debug session is over; start the debugger again."
+)
+
+
 def serve() -> int:
+    return _pipe("lsp", "sidecar serve", HUB_GONE)
+
+
+def debug() -> int:
+    return _pipe("dap", "sidecar debug", DEBUG_HUB_GONE)
+
+
+def _pipe(face: Literal["lsp", "dap"], name: str, gone: str) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    connection, _ = process.meet("lsp", "sidecar serve")
+    connection, _ = process.meet(face, name)
     with connection:
         reader = threading.Thread(target=_read_stdin, args=(connection,), daemon=True)
         reader.start()
-        return _write_stdout(connection, reader)
+        return _write_stdout(connection, reader, gone)
 
 
 def _read_stdin(connection: socket.socket) -> None:
@@ -49,7 +69,7 @@ def _read_stdin(connection: socket.socket) -> None:
     shut(connection)
 
 
-def _write_stdout(connection: socket.socket, reader: threading.Thread) -> int:
+def _write_stdout(connection: socket.socket, reader: threading.Thread, gone: str) -> int:
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     poll.register(1, 0)  # errors and hang-ups alone: the editor closed it
@@ -81,10 +101,7 @@ def _write_stdout(connection: socket.socket, reader: threading.Thread) -> int:
         if text := rest[1:].decode("utf-8", "replace"):
             terminal.complain(text)
         return rest[0]
-    terminal.complain(
-        "The sidecar hub has gone: it ended, or was ended, while this editor used it. "
-        "Restart the language server; saved files are not lost, and jobs run on there."
-    )
+    terminal.complain(gone)
     return 1
 
 

@@ -6,19 +6,17 @@ that is not in the project is left as it is: either the editor got it from the r
 `sourceReference`, by which it reads the text from there), or it means nothing there.
 
 The remote is not trusted with the editor: what would make an editor act (start a terminal, open
-connections) does not pass.
+connections) does not pass here: proxy.py makes its own request of what debugpy asks for.
 """
 
 from __future__ import annotations
 
-import os.path
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from sidecar.core.pathmap import PathMap
 from sidecar.debug.dap import Message
-from sidecar.errors import UsageError
 
 Change = Callable[[Any], Any]
 
@@ -80,112 +78,36 @@ have an editor connect to them."""
 
 _TRACEBACK_FILE = re.compile(r'(?m)^(\s*File ")([^"\n]+)(", line \d+)')
 
-_OFFERS_WITHHELD = (
-    "supportsArgsCanBeInterpretedByShell",
-    "supportsRunInTerminalRequest",
-    "supportsStartDebuggingRequest",
-)
-"""What the editor could do at debugpy's wish, and shall not be asked for."""
-
-_TAKEN = (
-    "autoReload",
-    "django",
-    "gevent",
-    "jinja",
-    "justMyCode",
-    "noDebug",
-    "pyramid",
-    "qt",
-    "rules",
-    "showReturnValue",
-    "steppingResumesAllThreads",
-    "stopOnEntry",
-    "variablePresentation",
-)
-"""Options of a client's `attach` or `launch` that are the person's taste and hold anywhere. The
-rest (hosts, ports, path mappings, interpreters) would be about the wrong machine."""
-
-
-class Launch(NamedTuple):
-    """What is to be debugged. `target`: a file here (absolute, or relative to `cwd`), or with
-    `module` the name of one. `cwd`: a folder here; "" is the project's root. `env` and
-    `interpreter` are the remote's."""
-
-    interpreter: str
-    target: str
-    args: Sequence[str] = ()
-    module: bool = False
-    cwd: str = ""
-    env: Mapping[str, str] = {}
-    just_my_code: bool = True
-    stop_on_entry: bool = False
-
-    def arguments(self, pathmap: PathMap, asked: Mapping[str, Any]) -> Message:
-        """Arguments of debugpy's `launch`, with what the client asked for where it may choose.
-
-        Raises:
-            UsageError: the target or the folder is not in the project.
-        """
-        cwd = _mapped(self.cwd or pathmap.local[0], pathmap, "The working directory")
-        arguments: Message = {
-            "name": "sidecar",
-            "type": "debugpy",
-            "request": "launch",
-            "justMyCode": self.just_my_code,
-            "stopOnEntry": self.stop_on_entry,
-        }
-        arguments.update({key: asked[key] for key in _TAKEN if key in asked})
-        arguments.update(
-            python=[self.interpreter],
-            args=list(self.args),
-            cwd=cwd,
-            env=dict(self.env),
-            console="internalConsole",
-            redirectOutput=True,
-            # Processes that it starts run free: a client of one connection can hold one session.
-            subProcess=False,
-            # Nothing is mapped by this; but with mappings, debugpy numbers the sources outside of
-            # them, so that an editor asks it for their text instead of opening its own file.
-            pathMappings=[{"localRoot": root, "remoteRoot": root} for root in pathmap.remote],
-        )
-        if self.module:
-            arguments["module"] = self.target
-        else:
-            local = os.path.join(self.cwd or pathmap.local[0], self.target)
-            arguments["program"] = _mapped(local, pathmap, "The file to debug")
-        return arguments
-
-
-def _mapped(path: str, pathmap: PathMap, what: str) -> str:
-    remote = pathmap.to_remote(path)
-    if remote is None:
-        raise UsageError(
-            f"{what} is not in the project",
-            f"{path} is not under {pathmap.local[0]}",
-            "choose one that the sidecar keeps on the remote",
-            code="outside-project",
-        )
-    return remote
-
-
 # --- editor to debugpy -----------------------------------------------------------------------
 
 
-def request_to_remote(message: Message, pathmap: PathMap) -> Message:
-    """An editor's request, as debugpy shall see it. `attach` and `launch` are not for this:
-    `Launch.arguments` makes theirs."""
+def request_to_remote(message: Message, pathmap: PathMap, *, owned: bool = True) -> Message:
+    """An editor's request, as debugpy shall see it. `attach` and `launch` are not for this: see
+    launch.py.
+
+    Args:
+        owned: the program is this session's, and does not outlive it.
+    """
     command, arguments = message["command"], message.get("arguments") or {}
     if command in _REQUEST_SOURCES:
         return _changed(
             message, ("arguments", *_REQUEST_SOURCES[command]), _source_to(pathmap.to_remote)
         )
-    if command == "initialize":
-        kept = {key: value for key, value in arguments.items() if key not in _OFFERS_WITHHELD}
-        return {**message, "arguments": kept}
-    if command == "disconnect":
+    if command == "disconnect" and owned:
         # The debuggee is ours: an editor that leaves must not leave it behind.
         return {**message, "arguments": {**arguments, "terminateDebuggee": True}}
     return message
+
+
+def initialize(arguments: Message) -> Message:
+    """An editor's `initialize`, as debugpy shall see it: whatever the editor can do at its wish,
+    it asks us."""
+    kept = {key: value for key, value in arguments.items() if not key.startswith("supports")}
+    for offer in ("supportsVariableType", "supportsVariablePaging", "supportsMemoryReferences"):
+        if offer in arguments:
+            kept[offer] = arguments[offer]
+    asked = {"supportsRunInTerminalRequest": True, "supportsStartDebuggingRequest": True}
+    return {"adapterID": "debugpy", "pathFormat": "path", **kept, **asked}
 
 
 def source_path(message: Message) -> str:

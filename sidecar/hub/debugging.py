@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from sidecar import api
-from sidecar.debug.rewrite import Launch
+from sidecar.core.pathmap import PathMap
+from sidecar.debug import adapter as adapters
+from sidecar.debug.asked import Asked, asked, exactly_one
+from sidecar.debug.dap import Message
+from sidecar.debug.door import Door
+from sidecar.debug.family import SESSION
+from sidecar.debug.launch import Launch
+from sidecar.debug.proxy import Opened, Proxy
 from sidecar.debug.session import DebugSession
 from sidecar.errors import UsageError
 from sidecar.hub import advice, launching, target
@@ -15,6 +27,7 @@ from sidecar.hub.consent import Consent
 from sidecar.hub.registry import Registry
 from sidecar.hub.runs import with_arguments
 from sidecar.hub.sessions import Session
+from sidecar.remote.connection import AgentConnection
 from sidecar.sync.pushing.barrier import Differs
 
 log = logging.getLogger(__name__)
@@ -25,59 +38,98 @@ STANDS_IN_THE_WAY = frozenset(
 """Kinds of notes that mean: what would run there is not what is here."""
 
 
+class _Prepared(NamedTuple):
+    """What a session on one host needs to debug something."""
+
+    session: Session
+    agent: AgentConnection
+    pathmap: PathMap
+    launch: Launch
+    version: str
+    barrier: Callable[[], Awaitable[None]]
+    behind: list[str]
+
+
 class Debugging:
     """All debug sessions of the hub."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._sessions: dict[DebugSession, Client] = {}
+        self._doors: dict[Door, Client] = {}
+        self._sessions: dict[Proxy, DebugSession] = {}
+        """Of conversations over stdio, those that began one."""
+        self._members: dict[Proxy, DebugSession] = {}
+        """And those that belong to one."""
         self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- the port ----------------------------------------------------------------------------
 
     async def debug(self, client: Client, params: api.DebugParams) -> api.DebugResult:
         session = await self._registry.session(client, params.project, params.host)
         with session.speaking():
-            debug = await self._start(client, session, params)
-        self._sessions[debug] = client
-        self._spawn(in_nobodys_name(self._watch(debug), name=f"debug {debug.port}"))
+            ready = await self._prepared(client, session, params)
+            door = await Door.open(
+                ready.agent,
+                pathmap=ready.pathmap,
+                launch=ready.launch,
+                version=ready.version,
+                barrier=ready.barrier,
+                root=session.number,
+                behind=ready.behind,
+            )
+        self._doors[door] = client
+        self._spawn(in_nobodys_name(self._watch(door), name=f"debug {door.port}"))
         return api.DebugResult(
             host=session.name,
-            port=debug.port,
+            port=door.port,
             configuration={
                 "type": "sidecar",
                 "request": "attach",
                 "name": f"{params.target} on {session.name}",
                 "host": "127.0.0.1",
-                "port": debug.port,
+                "port": door.port,
+                SESSION: door.token,
             },
         )
 
-    @staticmethod
-    async def _start(client: Client, session: Session, params: api.DebugParams) -> DebugSession:
-        looked = await asyncio.to_thread(target.look, params, str(session.project.spelled))
-        advice.refuse_what_is_missing(session, params, looked)
-        if not (looked.file or params.module or params.as_is):
+    async def _prepared(
+        self,
+        client: Client,
+        session: Session,
+        params: api.DebugParams,
+        wanted: Asked | None = None,
+    ) -> _Prepared:
+        """`wanted`: what an editor asked for beside the request's own.
+
+        Raises:
+            SidecarError: it cannot be debugged.
+        """
+        code = bool(wanted and wanted.code)
+        looked = target.Looked()
+        if not code:
+            looked = await asyncio.to_thread(target.look, params, str(session.project.spelled))
+            advice.refuse_what_is_missing(session, params, looked)
+        if not (looked.file or params.module or params.as_is or code):
             raise UsageError(
                 f"{params.target} is no Python file",
                 "debugpy runs nothing else",
                 "name a file of the project, or a module with -m",
             )
-        params = with_arguments(session, params, looked)
+        params = params if code else with_arguments(session, params, looked)
         agent = await session.ready()
-        interpreter = await session.interpreters.chosen()
+        if wanted and wanted.interpreter:
+            interpreter = await session.interpreters.named(wanted.interpreter)
+        else:
+            interpreter = await session.interpreters.chosen()
         await launching.refuse_a_login_node(session)
         paths = session.path_map()
         launched = target.to_debug(params, looked, paths)
-
-        consent = Consent(client, as_is=params.as_is)
-
-        async def barrier() -> None:
-            await _in_step(session, consent)
-
         client.run_begins()
-        return await DebugSession.start(
+        return _Prepared(
+            session,
             agent,
-            pathmap=paths,
-            launch=Launch(
+            paths,
+            Launch(
                 interpreter=interpreter.path,
                 target=launched.target,
                 args=launched.args,
@@ -86,33 +138,113 @@ class Debugging:
                 env={**session.host.environment(client.environ), **params.env},
                 just_my_code=params.just_my_code,
                 stop_on_entry=params.stop_on_entry,
+                code=code,
+                interpreter_args=wanted.interpreter_arguments if wanted else [],
             ),
-            version=interpreter.version,
-            barrier=barrier,
-            root=session.number,
-            behind=launching.behind(session.host.launch or "", terminal=False),
+            interpreter.version,
+            partial(_in_step, session, Consent(client, as_is=params.as_is)),
+            launching.behind(session.host.launch or "", terminal=False),
         )
+
+    # --- stdio -------------------------------------------------------------------------------
+
+    async def open(self, client: Client, command: str, arguments: Message, proxy: Proxy) -> Opened:
+        """What an editor's `launch` or `attach` asks for. See proxy.Opener."""
+        wanted = asked(arguments)
+        if wanted.sidecar_session:
+            for parent in {*self._sessions.values()}:
+                if parent.family.token == wanted.sidecar_session:
+                    opened = await parent.open_child(
+                        wanted.sidecar_session, wanted.sidecar_child, proxy
+                    )
+                    self._members[proxy] = parent
+                    return opened
+            raise UsageError(
+                "That debug session is over", "the process that was to be debugged ended with it"
+            )
+        if command == "attach":
+            raise UsageError("There is nothing named to attach to", "", "use `launch`")
+        return await self._launch(client, wanted, arguments, proxy)
+
+    async def _launch(
+        self, client: Client, wanted: Asked, arguments: Message, proxy: Proxy
+    ) -> Opened:
+        exactly_one(wanted)
+        session = await self._registry.session(
+            client, wanted.folder(client.cwd), wanted.sidecar_host
+        )
+        with session.speaking():
+            ready = await self._prepared(client, session, _params(wanted, client, session), wanted)
+            launch = ready.launch
+            launch.arguments(ready.pathmap, arguments)  # to find out now whether it can be
+            barrier = asyncio.ensure_future(ready.barrier())
+            try:
+                # Both take a while, and neither needs the other.
+                adapter = await adapters.start(
+                    ready.agent,
+                    interpreter=launch.interpreter,
+                    version=ready.version,
+                    root=session.number,
+                    behind=ready.behind,
+                )
+                begun = DebugSession(ready.agent, ready.pathmap, proxy.family, adapter)
+                self._sessions[proxy] = begun
+                await barrier
+            finally:
+                barrier.cancel()
+                await asyncio.gather(barrier, return_exceptions=True)
+        launch = launch._replace(env={**adapters.ENVIRONMENT, **launch.env})
+        proxy.family.only_rank = wanted.rank
+        told = launch.arguments(ready.pathmap, {**arguments, "console": None})
+        return Opened(adapter.stream, ready.pathmap, "launch", told, adapter.said)
+
+    async def left(self, proxy: Proxy) -> None:
+        """A conversation over stdio has ended, and what it began with it."""
+        if member := self._members.pop(proxy, None):
+            member.left(proxy)
+        if begun := self._sessions.pop(proxy, None):
+            await begun.close()
+
+    # --- ends --------------------------------------------------------------------------------
 
     def leave(self, client: Client) -> None:
         """Ends what was started for this client: nobody else knows its port."""
-        for debug in [debug for debug, owner in self._sessions.items() if owner is client]:
-            self._spawn(
-                in_nobodys_name(debug.close("its editor has gone"), name=f"end {debug.port}")
-            )
+        for door in [door for door, owner in self._doors.items() if owner is client]:
+            self._spawn(in_nobodys_name(door.close("its editor has gone"), name=f"end {door.port}"))
 
     async def close(self) -> None:
-        sessions = list(self._sessions)
-        await asyncio.gather(*(debug.close("the hub ends") for debug in sessions))
+        doors = list(self._doors)
+        await asyncio.gather(
+            *(door.close("the hub ends") for door in doors),
+            *(session.close("the hub ends") for session in self._sessions.values()),
+        )
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _watch(self, debug: DebugSession) -> None:
-        why = await debug.closed()
-        client = self._sessions.pop(debug)
-        client.debug_ended(api.DebugEnded(port=debug.port, why=why))
+    async def _watch(self, door: Door) -> None:
+        why = await door.closed()
+        client = self._doors.pop(door)
+        client.debug_ended(api.DebugEnded(port=door.port, why=why))
 
     def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _params(wanted: Asked, client: Client, session: Session) -> api.DebugParams:
+    """The same request as `sidecar debug` makes it."""
+    cwd = wanted.cwd
+    if not os.path.isabs(cwd):
+        inside = client.cwd and Path(client.cwd).resolve().is_relative_to(session.root)
+        start = client.cwd if inside else str(session.project.spelled)
+        cwd = os.path.normpath(os.path.join(start, cwd))
+    return api.DebugParams(
+        target=wanted.program or wanted.module or wanted.text,
+        args=wanted.arguments,
+        module=bool(wanted.module),
+        cwd=cwd,
+        env=wanted.variables(),
+        as_is=wanted.as_is,
+    )
 
 
 async def _in_step(session: Session, consent: Consent) -> None:

@@ -203,6 +203,16 @@ class Interpreters:
             f"one that `sidecar envs` finds on {self._session.name}"
         )
 
+    async def named(self, setting: str) -> messages.PythonFound:
+        """The one that `python` in a host's settings would name so, for this once.
+
+        Raises:
+            RemoteError: it is not there, or no usable Python.
+        """
+        agent = await self._session.ready()
+        await asyncio.shield(self._begin(agent))
+        return await self._asked(agent, setting)
+
     async def use(self, setting: str) -> messages.PythonFound:
         """Has the jobs run with this one from now on, and writes it down.
 

@@ -33,7 +33,7 @@ class Hub:
 
     def __init__(self, ownership: Ownership, faces: Mapping[str, ServiceFace]) -> None:
         self._ownership = ownership
-        self._faces = {"rpc": serve_rpc, **faces}
+        self._faces = {"rpc": serve_rpc, "dap": _serve_dap, **faces}
         self._ending = ""
         """Why the hub ends, once somebody said so."""
 
@@ -107,3 +107,15 @@ class Hub:
             return f"{count} program{'s use' if count > 1 else ' uses'} it"
         self._end("a face asked for it")
         return ""
+
+
+async def _serve_dap(
+    service: Service,
+    hello: api.Hello,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    # A hub that debugs nothing does without the memory.
+    from sidecar.hub.dap import serve_dap
+
+    await serve_dap(service, hello, reader, writer)

@@ -45,7 +45,7 @@ class HubError(SidecarError):
 
 
 def meet(
-    face: Literal["lsp", "rpc", "end"], client: str, *, pid: int = 0, start: bool = True
+    face: Literal["lsp", "rpc", "dap", "end"], client: str, *, pid: int = 0, start: bool = True
 ) -> tuple[socket.socket, api.Welcome]:
     """A connection to the hub, past the hello. Starts the hub where there is none.
 

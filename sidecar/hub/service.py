@@ -42,7 +42,7 @@ class Service:
         self._registry = Registry(on_change)
         self._runs = Runs(self._registry)
         self._choosing = Choosing(self._registry)
-        self._debugging = Debugging(self._registry)
+        self.debugging = Debugging(self._registry)
         self._repairs = Repairs(self._registry)
         self._hosts = Hosts(self._registry)
         self._repositories = Repositories(self._registry)
@@ -59,7 +59,7 @@ class Service:
             "sidecar/interpreters": self._choosing.interpreters,
             "sidecar/selectInterpreter": self._choosing.select,
             "sidecar/quit": self._quit,
-            "sidecar/debug": self._debugging.debug,
+            "sidecar/debug": self.debugging.debug,
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,
             "sidecar/status": self._status,
@@ -82,7 +82,7 @@ class Service:
 
     async def close(self) -> None:
         await self._runs.close()
-        await self._debugging.close()
+        await self.debugging.close()
         await self._hosts.close()
         await self._registry.close()
 
@@ -91,8 +91,17 @@ class Service:
     def leave(self, client: Client) -> None:
         """The client has gone. Jobs go on; what was only for it ends."""
         self._runs.leave(client)
-        self._debugging.leave(client)
+        self.debugging.leave(client)
         self._registry.leave(client)
+
+    def editor_beside(self, client: Client) -> Client | None:
+        """An editor that has a project of this client open, and can be asked instead of it."""
+        for session in self._registry.sessions:
+            if client in session.clients:
+                for other in session.clients:
+                    if other.is_editor and other is not client:
+                        return other
+        return None
 
     def quit(self, client: Client) -> None:
         """The person closes the terminal or the editor; `leave` follows."""

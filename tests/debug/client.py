@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from sidecar.debug import dap
@@ -18,13 +19,21 @@ class DapFailure(Exception):
 
 
 class DapClient:
+    holds_several = False
+    """It says that it can hold more than one session."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._seq = 0
         self.events: list[Message] = []
+        self.asked: list[Message] = []
+        """What the other side asked of us; answered with success."""
+        self.refuses: set[str] = set()
+        """What we answer with a failure instead."""
         self._answers: dict[int, Message] = {}
         self._changed = asyncio.Condition()
         self._over = False
+        self.process: asyncio.subprocess.Process | None = None
         self._task = asyncio.create_task(self._read())
 
     @classmethod
@@ -36,6 +45,29 @@ class DapClient:
         finally:
             await client.close()
 
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, *command: str, cwd: Path) -> AsyncIterator[DapClient]:
+        """As an editor does it with an executable adapter: over its stdin and stdout."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=cwd,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        client = cls(process.stdout, process.stdin)
+        client.process = process
+        try:
+            yield client
+        finally:
+            await client.close()
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
     async def _read(self) -> None:
         decoder = Decoder()
         with contextlib.suppress(ConnectionError):
@@ -43,8 +75,17 @@ class DapClient:
                 for message in decoder.feed(data):
                     if message["type"] == "event":
                         self.events.append(message)
+                    elif message["type"] == "request":
+                        self.asked.append(message)
+                        number, command = message["seq"], message["command"]
+                        refuses = command in self.refuses
+                        answer = (
+                            dap.failure(number, command, "no")
+                            if refuses
+                            else dap.success(number, command)
+                        )
+                        self._writer.write(dap.encode(answer))
                     else:
-                        assert message["type"] == "response", message
                         self._answers[message["request_seq"]] = message
                 async with self._changed:
                     self._changed.notify_all()
@@ -104,18 +145,59 @@ class DapClient:
         """Returns when the other side has closed the connection."""
         await asyncio.wait_for(asyncio.shield(self._task), PATIENCE)
 
+    async def request(self, command: str, count: int = 1) -> Message:
+        """The arguments of the `count`th request of that name that came."""
+
+        def found() -> Message | None:
+            asked = [one for one in self.asked if one["command"] == command]
+            return asked[count - 1] if len(asked) >= count else None
+
+        arguments: Message = (await self._until(found, f"{command} request")).get("arguments") or {}
+        return arguments
+
     async def begin(self, command: str = "attach", **arguments: Any) -> int:
         """Initializes and says `attach`; returns its number when debugpy wants to be configured."""
-        await self.ask("initialize", adapterID="python", pathFormat="path", clientID="test")
+        await self.ask(
+            "initialize",
+            adapterID="python",
+            pathFormat="path",
+            clientID="test",
+            supportsStartDebuggingRequest=self.holds_several,
+            supportsRunInTerminalRequest=True,
+        )
         number = self.send(command, **arguments)
         await self.event("initialized")
         return number
 
+    async def verified(self, count: int = 1) -> list[Message]:
+        """The breakpoints as they are by now, once that many were verified."""
+
+        def found() -> list[Message] | None:
+            now = {one["id"]: one for one in self.breakpoints}
+            for event in self.events:
+                if event["event"] == "breakpoint":
+                    about = event["body"]["breakpoint"]
+                    now[about["id"]] = {**now.get(about["id"], {}), **about}
+            done = [one for one in now.values() if one["verified"]]
+            return list(now.values()) if len(done) >= count else None
+
+        breakpoints: list[Message] = await self._until(found, "verified breakpoints")
+        return breakpoints
+
     async def stop_at(
-        self, path: str, *lines: int, start: str = "attach", **breakpoint: Any
+        self,
+        path: str,
+        *lines: int,
+        start: str = "attach",
+        asked: Message | None = None,
+        **breakpoint: Any,
     ) -> list[Message]:
-        """Starts with breakpoints at these lines; returns the stack where it stopped first."""
-        number = await self.begin(start)
+        """Starts with breakpoints at these lines; returns the stack where it stopped first.
+
+        Args:
+            asked: arguments of `start`.
+        """
+        number = await self.begin(start, **(asked or {}))
         set_ = await self.ask(
             "setBreakpoints",
             source={"path": path},

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sidecar.core.pathmap import PathMap
-from sidecar.debug.rewrite import Launch
-from sidecar.debug.session import DebugSession
+from sidecar.debug.door import Door
+from sidecar.debug.launch import Launch
 from sidecar.remote.connection import AgentConnection
 from tests.remote.local_transport import LocalTransport
 
@@ -83,7 +83,7 @@ class Bench:
         self.write("main.py", PROGRAM)
         self.write("model.py", MODEL)
         self.pathmap = PathMap([str(self.here)], [str(self.there)])
-        self.sessions: list[DebugSession] = []
+        self.sessions: list[Door] = []
         self.mark = f"SIDECAR_TEST_MARK={tmp}"
         self.home = str(tmp / "remote")
 
@@ -101,12 +101,12 @@ class Bench:
         version: str = "3.11.7",
         env: dict[str, str] | None = None,
         **launch: Any,
-    ) -> DebugSession:
+    ) -> Door:
         async def nothing() -> None:
             pass
 
         name, _, value = self.mark.partition("=")
-        session = await DebugSession.start(
+        session = await Door.open(
             self.agent,
             pathmap=pathmap or self.pathmap,
             launch=Launch(interpreter, target, env={name: value, **(env or {})}, **launch),

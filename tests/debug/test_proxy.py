@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,14 +11,16 @@ import pytest
 from sidecar.core.pathmap import PathMap
 from sidecar.debug import dap, proxy
 from sidecar.debug.dap import Decoder, Message
-from sidecar.debug.proxy import Proxy
-from sidecar.debug.rewrite import Launch
+from sidecar.debug.family import Family
+from sidecar.debug.launch import Launch
+from sidecar.debug.proxy import Opened, Proxy
 from sidecar.errors import Disconnected
 from tests.debug.client import DapClient, DapFailure
 
 
 class Adapter:
-    """Answers each request with success; `say` has it say anything else."""
+    """Answers each request with success, and is ready as soon as it is asked for anything; `say`
+    has it say anything else."""
 
     def __init__(self) -> None:
         self.heard: list[Message] = []
@@ -39,16 +41,29 @@ class Adapter:
                 self.answer(message)
         self.news.set()
 
+    async def until(self, found: Callable[[], bool]) -> None:
+        while not found():
+            self.news.clear()
+            await asyncio.wait_for(self.news.wait(), 30)
+
     def answer(self, message: Message) -> None:
+        if message["command"] == "launch":
+            self.say(dap.event("initialized"))
         self.say(dap.success(message["seq"], message["command"]))
+
+    def heard_of(self, command: str) -> list[Message]:
+        return [one for one in self.heard if one.get("command") == command]
 
     def say(self, what: Message | bytes | Exception) -> None:
         self._out.put_nowait(dap.encode(what) if isinstance(what, dict) else what)
 
 
 class AdapterThatNeverAnswers(Adapter):
+    """Once it has begun."""
+
     def answer(self, message: Message) -> None:
-        pass
+        if message["command"] in ("initialize", "launch"):
+            super().answer(message)
 
 
 class Talk:
@@ -57,27 +72,34 @@ class Talk:
     def __init__(self) -> None:
         self.adapter = Adapter()
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done: what an editor asks for is there at once."""
+        self.opening.set_result(None)
         self._server: asyncio.Server | None = None
 
-    async def begin(self) -> DapClient:
+    async def begin(self, **offers: bool) -> DapClient:
+        """A client whose program has started."""
+        client = await self.connect()
+        await client.ask("initialize", adapterID="python", **offers)
+        await client.ask("attach", justMyCode=False, type="mine")
+        return client
+
+    async def connect(self) -> DapClient:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         self.client = DapClient(*await asyncio.open_connection("127.0.0.1", port))
         return self.client
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def barrier() -> None:
-            pass
+        async def open_(command: str, arguments: Message, proxy: Proxy) -> Opened:
+            await self.opening
+            pathmap = PathMap(["/here"], ["/there"])
+            asked = Launch("/usr/bin/python3", "a.py").arguments(pathmap, arguments)
+            said = dap.encode(dap.event("output", {"category": "telemetry"}))
+            return Opened(self.adapter, pathmap, "launch", asked, said)
 
         self.proxy = Proxy(
-            reader=reader,
-            writer=writer,
-            decoder=Decoder(),
-            adapter=self.adapter,
-            said=dap.encode(dap.event("output", {"category": "telemetry"})),
-            pathmap=PathMap(["/here"], ["/there"]),
-            launch=Launch("/usr/bin/python3", "a.py"),
-            barrier=barrier,
+            reader=reader, writer=writer, decoder=Decoder(), open_=open_, family=Family()
         )
         self.over.set_result(await self.proxy.run([]))
         writer.close()
@@ -100,27 +122,25 @@ async def talk() -> AsyncIterator[Talk]:
 async def test_what_the_remote_asks_of_the_editor_is_refused(talk: Talk, command: str) -> None:
     client = await talk.begin()
     talk.adapter.say(dap.request(command, {"args": ["rm", "-rf", "~"]}, seq=77))
-    await asyncio.wait_for(talk.adapter.news.wait(), 30)
-    refusal = talk.adapter.heard[0]
-    assert (refusal["request_seq"], refusal["success"]) == (77, False)
+    await talk.adapter.until(lambda: talk.adapter.heard[-1].get("request_seq") == 77)
+    assert talk.adapter.heard[-1]["success"] is False
     await client.ask("threads")
-    assert client.events == []
+    assert client.asked == []
 
 
 async def test_answers_to_nothing_are_dropped(talk: Talk) -> None:
     client = await talk.begin()
     talk.adapter.say(dap.success(1234, "evaluate", {"result": "?"}))
     await client.ask("threads")
-    assert list(client._answers) == [1]
+    assert 1234 not in client._answers
 
 
 async def test_an_attach_becomes_a_launch_and_is_answered_as_an_attach(talk: Talk) -> None:
     client = await talk.begin()
-    await client.ask("attach", justMyCode=False)
-    launch = talk.adapter.heard[0]
-    assert (launch["command"], launch["arguments"]["program"]) == ("launch", "/there/a.py")
+    (launch,) = talk.adapter.heard_of("launch")
+    assert launch["arguments"]["program"] == "/there/a.py"
     assert launch["arguments"]["justMyCode"] is False
-    assert client._answers[1]["command"] == "attach"
+    assert client._answers[2]["command"] == "attach"
     with pytest.raises(DapFailure, match="started already"):
         await client.ask("launch")
 
@@ -140,7 +160,7 @@ async def test_however_the_adapter_ends_the_client_hears_it_and_every_request_is
     talk.adapter = AdapterThatNeverAnswers()
     client = await talk.begin()
     waiting = client.send("threads")
-    await asyncio.wait_for(talk.adapter.news.wait(), 30)
+    await talk.adapter.until(lambda: bool(talk.adapter.heard_of("threads")))
     talk.adapter.say(said)
     with pytest.raises(DapFailure, match=words or "over"):
         await client.answer(waiting)
@@ -174,7 +194,7 @@ async def test_requests_without_answers_are_bounded(
         client.send("threads")
     with pytest.raises(DapFailure):
         await client.ask("threads")
-    assert len(talk.adapter.heard) == 3
+    assert len(talk.adapter.heard_of("threads")) == 3
 
 
 async def test_a_client_that_sends_garbage_is_let_go(talk: Talk) -> None:
@@ -192,3 +212,131 @@ async def test_an_end_from_outside_is_told_with_its_reason(talk: Talk) -> None:
     assert client.printed("important") == "the hub ends\n"
     with pytest.raises(DapFailure, match="the hub ends"):
         await client.ask("threads")
+
+
+# --- before debugpy is there -----------------------------------------------------------------
+
+
+async def test_an_editor_configures_its_session_before_debugpy_is_there(talk: Talk) -> None:
+    talk.opening = asyncio.get_running_loop().create_future()
+    client = await talk.connect()
+    capabilities = await client.ask("initialize", adapterID="python")
+    assert capabilities["supportsConditionalBreakpoints"]
+    start = client.send("attach")
+    await client.event("initialized")
+    wanted = [{"line": 3}, {"line": 9, "condition": "x"}]
+    told = await client.ask("setBreakpoints", source={"path": "/here/a.py"}, breakpoints=wanted)
+    assert [one["verified"] for one in told["breakpoints"]] == [False, False]
+    await client.ask("setExceptionBreakpoints", filters=["uncaught"])
+    await client.ask("configurationDone")
+    threads = client.send("threads")
+    assert talk.adapter.heard == []
+
+    talk.opening.set_result(None)
+    await client.answer(start)
+    await client.answer(threads)
+    said = [one["command"] for one in talk.adapter.heard]
+    assert said[:2] == ["initialize", "launch"]
+    assert said[2:] == [
+        *("setBreakpoints", "setExceptionBreakpoints", "configurationDone", "threads")
+    ]
+    (breakpoints,) = talk.adapter.heard_of("setBreakpoints")
+    assert breakpoints["arguments"]["source"]["path"] == "/there/a.py"
+    assert breakpoints["arguments"]["breakpoints"] == wanted
+    assert sum(event["event"] == "initialized" for event in client.events) == 1
+
+
+async def test_what_is_said_of_breakpoints_later_comes_behind_what_was_said_before(
+    talk: Talk,
+) -> None:
+    talk.opening = asyncio.get_running_loop().create_future()
+    client = await talk.connect()
+    await client.ask("initialize", adapterID="python")
+    start = client.send("attach")
+    source = {"path": "/here/a.py"}
+    await client.ask("setBreakpoints", source=source, breakpoints=[{"line": 1}])
+    await client.ask("setBreakpoints", source=source, breakpoints=[{"line": 2}])
+    talk.opening.set_result(None)
+    await client.answer(start)
+    await client.ask("setBreakpoints", source=source, breakpoints=[{"line": 3}])
+    await client.ask("configurationDone")
+    lines = [
+        one["arguments"]["breakpoints"][0]["line"]
+        for one in talk.adapter.heard_of("setBreakpoints")
+    ]
+    assert lines == [2, 3]
+    assert talk.adapter.heard[-1]["command"] == "configurationDone"
+
+
+async def test_a_program_that_is_only_started_is_not_configured(talk: Talk) -> None:
+    class Starter(Adapter):
+        def answer(self, message: Message) -> None:
+            self.say(dap.success(message["seq"], message["command"]))
+
+    talk.adapter = Starter()
+    client = await talk.begin()
+    await client.ask("setBreakpoints", source={"path": "/here/a.py"}, breakpoints=[])
+    await client.ask("configurationDone")
+    assert [one["command"] for one in talk.adapter.heard] == ["initialize", "launch"]
+
+
+# --- what debugpy wants of the editor --------------------------------------------------------
+
+CHILD = {
+    "subProcessId": 4711,
+    "connect": {"host": "127.0.0.1", "port": 40001},
+    "python": ["/there/python"],
+    "justMyCode": True,
+}
+
+
+async def test_a_process_is_offered_by_a_number_and_not_by_an_address(talk: Talk) -> None:
+    client = await talk.begin(supportsStartDebuggingRequest=True)
+    about = {"pid": 4711, "command": "worker.py", "rank": "3"}
+    talk.adapter.say(dap.event("sidecarProcess", about))
+    talk.adapter.say(dap.request("startDebugging", {"configuration": CHILD}, seq=77))
+    offered = await client.request("startDebugging")
+    wanted = offered["configuration"]
+    assert (offered["request"], wanted["type"], wanted["name"]) == ("attach", "mine", "rank 3")
+    assert wanted["sidecarSession"] == talk.proxy.family.token
+    assert not {"connect", "host", "port", "python"} & set(wanted)
+    await talk.adapter.until(lambda: talk.adapter.heard[-1].get("request_seq") == 77)
+    assert talk.adapter.heard[-1]["success"] is True
+    child = talk.proxy.family.take(wanted["sidecarChild"])
+    assert child is not None
+    assert (child.host, child.port, child.arguments["subProcessId"]) == ("127.0.0.1", 40001, 4711)
+    assert talk.proxy.family.take(wanted["sidecarChild"]) is None
+    assert "sidecarProcess" not in str(client.events)
+
+
+@pytest.mark.parametrize(
+    ("offers", "refuses", "words"),
+    [
+        ({}, False, "Process 4711 (worker.py) runs without the debugger: this editor holds one"),
+        ({"supportsStartDebuggingRequest": True}, True, "did not attach to process 4711"),
+    ],
+    ids=["an editor of one session", "an editor that refuses"],
+)
+async def test_a_process_that_no_editor_takes_runs_free_and_that_is_said(
+    talk: Talk, offers: dict[str, bool], refuses: bool, words: str
+) -> None:
+    client = await talk.begin(**offers)
+    client.refuses = {"startDebugging"} if refuses else set()
+    talk.adapter.say(dap.event("sidecarProcess", {"pid": 4711, "command": "worker.py"}))
+    talk.adapter.say(dap.request("startDebugging", {"configuration": CHILD}, seq=77))
+    await talk.adapter.until(lambda: talk.adapter.heard[-1].get("request_seq") == 77)
+    assert talk.adapter.heard[-1]["success"] is False
+    assert words in client.printed("console")
+
+
+@pytest.mark.parametrize("about", [{"helper": True}, {"rank": "1"}], ids=["helper", "other rank"])
+async def test_helpers_and_other_ranks_run_free_without_a_word(
+    talk: Talk, about: dict[str, Any]
+) -> None:
+    client = await talk.begin(supportsStartDebuggingRequest=True)
+    talk.proxy.family.only_rank = "0"
+    talk.adapter.say(dap.event("sidecarProcess", {"pid": 4711, **about}))
+    talk.adapter.say(dap.request("startDebugging", {"configuration": CHILD}, seq=77))
+    await talk.adapter.until(lambda: talk.adapter.heard[-1].get("request_seq") == 77)
+    assert talk.adapter.heard[-1]["success"] is False
+    assert (client.asked, client.printed("console")) == ([], "")

@@ -13,8 +13,6 @@ import pytest
 from sidecar.core.pathmap import PathMap
 from sidecar.debug import dap, rewrite
 from sidecar.debug.dap import Message
-from sidecar.debug.rewrite import Launch
-from sidecar.errors import UsageError
 
 HERE, THERE = "/home/me/proj", "/gpfs/me/proj"
 MAP = PathMap([HERE], [THERE])
@@ -68,10 +66,21 @@ def test_an_editor_that_leaves_takes_the_program_along() -> None:
     }
 
 
-def test_what_an_editor_could_do_for_debugpy_is_not_offered_to_it() -> None:
-    offers = {"supportsRunInTerminalRequest": True, "supportsStartDebuggingRequest": True}
-    sent = dap.request("initialize", {"adapterID": "python", **offers})
-    assert rewrite.request_to_remote(sent, MAP)["arguments"] == {"adapterID": "python"}
+def test_an_editor_that_leaves_what_it_attached_to_may_leave_it_running() -> None:
+    sent = dap.request("disconnect", {"terminateDebuggee": False})
+    assert rewrite.request_to_remote(sent, MAP, owned=False) == sent
+
+
+def test_debugpy_is_told_what_we_can_do_and_not_what_the_editor_can() -> None:
+    offers = {"supportsRunInTerminalRequest": False, "supportsArgsCanBeInterpretedByShell": True}
+    said = rewrite.initialize({"adapterID": "python", "supportsVariableType": True, **offers})
+    assert said == {
+        "adapterID": "python",
+        "pathFormat": "path",
+        "supportsVariableType": True,
+        "supportsRunInTerminalRequest": True,
+        "supportsStartDebuggingRequest": True,
+    }
 
 
 def test_expressions_are_not_touched() -> None:
@@ -212,67 +221,3 @@ def test_what_an_editor_sent_is_what_debugpy_got() -> None:
         if row["from"] == "editor" and message["command"] not in ("launch", "disconnect"):
             local = json.loads(json.dumps(message).replace(THERE, HERE))
             assert rewrite.request_to_remote(local, MAP) == message
-
-
-# --- the launch ------------------------------------------------------------------------------
-
-PYTHON = "/opt/py/bin/python"
-
-
-def test_a_launch_is_about_the_remote_whatever_the_client_says() -> None:
-    launch = Launch(PYTHON, "train.py", ["--lr", "1"], cwd=f"{HERE}/exp", env={"A": "b"})
-    asked = {
-        "justMyCode": False,
-        "program": "/etc/passwd",
-        "python": ["/usr/bin/evil"],
-        "console": "integratedTerminal",
-        "connect": {"host": "10.0.0.1", "port": 1},
-        "pathMappings": [{"localRoot": "/x", "remoteRoot": "/y"}],
-        "subProcess": True,
-        "sudo": True,
-    }
-    assert launch.arguments(PathMap([HERE], [THERE, "/link/proj"]), asked) == {
-        "name": "sidecar",
-        "type": "debugpy",
-        "request": "launch",
-        "program": f"{THERE}/exp/train.py",
-        "python": [PYTHON],
-        "args": ["--lr", "1"],
-        "cwd": f"{THERE}/exp",
-        "env": {"A": "b"},
-        "console": "internalConsole",
-        "redirectOutput": True,
-        "subProcess": False,
-        "justMyCode": False,
-        "stopOnEntry": False,
-        "pathMappings": [
-            {"localRoot": THERE, "remoteRoot": THERE},
-            {"localRoot": "/link/proj", "remoteRoot": "/link/proj"},
-        ],
-    }
-
-
-@pytest.mark.parametrize("target", ["pkg/a.py", f"{HERE}/pkg/a.py", "./pkg/../pkg/a.py"])
-def test_a_file_is_found_from_the_root_where_no_folder_is_given(target: str) -> None:
-    arguments = Launch(PYTHON, target).arguments(MAP, {})
-    assert (arguments["program"], arguments["cwd"]) == (f"{THERE}/pkg/a.py", THERE)
-
-
-def test_a_module_is_given_by_name() -> None:
-    arguments = Launch(PYTHON, "pkg.train", module=True).arguments(MAP, {})
-    assert arguments["module"] == "pkg.train"
-    assert "program" not in arguments
-
-
-@pytest.mark.parametrize(
-    "launch",
-    [
-        Launch(PYTHON, "/etc/passwd"),
-        Launch(PYTHON, "../other/a.py"),
-        Launch(PYTHON, "a.py", cwd="/tmp"),
-        Launch(PYTHON, "pkg", module=True, cwd="/tmp"),
-    ],
-)
-def test_what_is_not_in_the_project_is_refused_by_name(launch: Launch) -> None:
-    with pytest.raises(UsageError, match=r"is not in the project.*is not under /home/me/proj"):
-        launch.arguments(MAP, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.pathmap import PathMap
-from sidecar.debug import dap, proxy
+from sidecar.debug import dap
 from sidecar.errors import RunError, UsageError
 from tests.debug.client import DapClient, DapFailure
 from tests.debug.conftest import Bench
@@ -26,8 +26,8 @@ async def test_a_breakpoint_set_with_a_local_path_hits_and_everything_shows_loca
     model, main = str(bench.here / "model.py"), str(bench.here / "main.py")
     async with DapClient.connected(session.port) as client:
         frames = await client.stop_at(model, SCORE, start=command)
-        assert client.breakpoints[0]["verified"]
-        assert client.breakpoints[0]["source"]["path"] == model
+        (found,) = await client.verified()
+        assert found["source"]["path"] == model
         where = [(frame["name"], frame["source"]["path"], frame["line"]) for frame in frames]
         assert where == [("score", model, 2), ("work", main, 7), ("<module>", main, 11)]
         assert (await client.variables(frames[0]))["row"] == "1"
@@ -44,7 +44,6 @@ async def test_a_breakpoint_set_with_a_local_path_hits_and_everything_shows_loca
         await client.event("terminated")
         assert str(bench.there) not in str(client.events)
         assert client.printed("stderr") == ""
-        assert proxy.CHILDREN_NOTE in client.printed("console")
         await client.ask("disconnect")
         await client.ended()
     assert await asyncio.wait_for(session.closed(), 10) == ""
@@ -325,7 +324,7 @@ async def test_when_the_adapter_is_killed_the_client_is_told_and_nothing_is_left
     session = await bench.start()
     async with DapClient.connected(session.port) as client:
         await client.stop_at(str(bench.here / "model.py"), SCORE)
-        os.kill(session._adapter.pid, 9)
+        os.kill(session._adapter.stream.pid, 9)
         await client.event("terminated")
     await asyncio.wait_for(session.closed(), 10)
     await bench.nothing_is_left()
