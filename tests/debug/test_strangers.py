@@ -111,25 +111,36 @@ async def test_a_second_user_gets_nowhere_at_any_port_of_a_program_and_its_child
     await adapter.client.event("stopped")
     await asyncio.to_thread(try_ports, adapter.ports())
     await adapter.client.ask("continue", threadId=1)
-    # One after the other: by a command, by fork, by spawn, which has a helper that goes before.
+    # One after the other: by a command, by fork, by spawn, which has a helper beside the child.
     count = 0
     async with contextlib.AsyncExitStack() as children:
-        for path, line, helpers in [(child, 1, 0), (main, 4, 0), (main, 4, 1)]:
-            for _ in range(1 + helpers):
+        for path, line, processes in [(child, 1, 1), (main, 4, 1), (main, 4, 2)]:
+            started = []
+            for _ in range(processes):
                 count += 1
                 attach = await adapter.client.event("debugpyAttach", count)
                 port = attach["connect"]["port"]
                 one = await children.enter_async_context(DapClient.connected(port))
                 number = await one.begin("attach", **attach)
                 await breakpoint_set(one, path, line, number)
-            thread = (await one.event("stopped"))["threadId"]
+                started.append(one)
+            stopped = await first_stopped(started)
             ports = adapter.ports()
             assert {host for host, _ in ports} == {"127.0.0.1"}
             assert port in {port for _, port in ports}
             await asyncio.to_thread(try_ports, ports)
-            await one.ask("continue", threadId=thread)
-            await one.event("terminated")
+            await stopped.ask("continue", threadId=(await stopped.event("stopped"))["threadId"])
+            await stopped.event("terminated")
         await adapter.client.event("terminated")
+
+
+async def first_stopped(clients: list[DapClient]) -> DapClient:
+    waiting = {asyncio.create_task(client.event("stopped")): client for client in clients}
+    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    return waiting[done.pop()]
 
 
 @needs_root
