@@ -2,12 +2,17 @@
 by us.
 
 `<state>/cache/<name>-<digest>/` appears by one rename, so whoever sees it sees all of it; what a
-broken link left behind lies in a folder of its own and goes with the next one.
+broken link left behind lies in a folder of its own and goes with the next one. What is in it is
+started as us: a folder that somebody else could have written to is not believed, but made anew.
+
+Where the state folder cannot be written (a home that is read-only on the machines that compute),
+the cache is in memory or in the folder for temporary files: it holds what can be sent again.
 """
 
 import os
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
@@ -83,12 +88,17 @@ class Installer:
             raise InstallError("a name or digest that is none: %.80r" % (message[1:3],))
         if not 0 <= message.size <= ARCHIVE_LIMIT:
             raise InstallError("%d bytes are too many" % message.size)
-        private.folder(self._state, "cache", make=True)
+        if not _writable(self._state):
+            self._cache = os.path.join(_elsewhere(), "cache")
+        private.folder(os.path.dirname(self._cache), "cache", make=True)
         target = os.path.join(self._cache, "%s-%s" % (message.name, message.digest))
-        if os.path.isdir(target):
+        if os.path.lexists(target) and _is_ours_alone(target):
             os.utime(target)  # for _remove_old
             self._send(m.Installed(message.id, target))
             return
+        if os.path.lexists(target):
+            # Not removed at once: another session may be running from it.
+            os.rename(target, tempfile.mktemp(prefix=".unpacking-", dir=self._cache))  # noqa: S306
         file = tempfile.TemporaryFile(dir=self._cache)  # noqa: SIM115 - lives until `_forget`
         self._receiving[message.id] = _Receiving(message, target, file)
         self._send(m.Installed(message.id, ""))
@@ -146,6 +156,30 @@ class Installer:
         receiving = self._receiving.pop(number, None)
         if receiving is not None:
             receiving.file.close()
+
+
+def _writable(folder: str) -> bool:
+    """Whether something can be made there; of a folder that is not there yet, where it will be."""
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    # Unlike the permissions' bits, this knows of file systems that are read-only, also for root.
+    return os.access(folder, os.W_OK) or not os.path.isdir(folder)
+
+
+def _elsewhere() -> str:
+    """A folder of ours that is not kept for long. Only its name is made here: it is used only if
+    it then belongs to us alone, whoever made it."""
+    places = (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", tempfile.gettempdir())  # noqa: S108
+    for place in places:
+        if os.path.isabs(place) and os.path.isdir(place) and os.access(place, os.W_OK):
+            return os.path.join(place, "sidecar-%d" % os.geteuid())
+    raise InstallError("neither the state folder nor one for temporary files can be written")
+
+
+def _is_ours_alone(folder: str) -> bool:
+    status = os.lstat(folder)
+    mine = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return stat.S_ISDIR(status.st_mode) and mine
 
 
 def _extract(archive: tarfile.TarFile, folder: str) -> None:

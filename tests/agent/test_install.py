@@ -133,6 +133,59 @@ def test_a_folder_that_cannot_be_written_is_an_answer(tmp_path: Path) -> None:
     assert str(tmp_path / "cache") in answer.fix
 
 
+@pytest.mark.parametrize("how", ["folder", "link", "writable"])
+def test_what_somebody_else_could_have_written_to_is_not_believed(tmp_path: Path, how: str) -> None:
+    done = install(tmp_path, GOOD)[-1]
+    assert isinstance(done, m.Installed)
+    folder = Path(done.path)
+    (folder / "package/__init__.py").write_bytes(b"evil")
+    if how == "writable":
+        folder.chmod(0o770)
+    elif how == "link":
+        folder.rename(tmp_path / "theirs")
+        folder.symlink_to(tmp_path / "theirs")
+    elif os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    else:
+        pytest.skip("only on a machine where the tests are root")
+    assert install(tmp_path, GOOD)[-1] == done
+    assert (folder / "package/__init__.py").read_bytes() == b"x = 1\n"
+    assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
+
+
+def test_where_the_home_is_read_only_the_cache_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.access
+    home, memory = tmp_path / "home", tmp_path / "memory"
+    home.mkdir()
+    memory.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(home) and real(path, mode))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(memory))
+    done = install(home / ".local" / "state", GOOD)[-1]
+    assert isinstance(done, m.Installed)
+    assert Path(done.path).parent == memory / f"sidecar-{os.geteuid()}" / "cache"
+    assert stat.S_IMODE(Path(done.path).parent.stat().st_mode) == 0o700
+    assert install(home / ".local" / "state", GOOD) == [done]
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only on a machine where the tests are root")
+def test_a_folder_that_somebody_else_prepared_there_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").mkdir()
+    theirs = tmp_path / "sidecar-0"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    monkeypatch.setattr(os, "access", lambda path, mode: path == str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    answer = install(tmp_path / "state", GOOD)[-1]
+    assert isinstance(answer, m.Fail)
+    assert "belongs to user 65534" in answer.why
+    assert list(theirs.iterdir()) == []
+
+
 def test_versions_that_nobody_asked_for_in_a_month_go(tmp_path: Path) -> None:
     def installed(data: bytes, name: str = "thing-1.0") -> Path:
         answer = install(tmp_path, data, name=name)[-1]
