@@ -16,7 +16,7 @@ from sidecar.core.paths import OURS
 from sidecar.errors import SyncError
 from sidecar.questions import Choice, Person
 from sidecar.sync.delta.content import Content
-from sidecar.sync.trees.base import Agreed
+from sidecar.sync.trees.agreed import Agreed, AgreedTree, pack
 from sidecar.sync.trees.there import LOOKUP, There
 
 NAMED = 5
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
     there in mirror mode."""
 
     local: Mapping[str, Identity]
-    equal: dict[str, Agreed]
+    equal: Mapping[str, Agreed]
     different: dict[str, Identity]
     only_here: list[str]
     only_there: list[str]
@@ -86,7 +86,7 @@ async def compare(
         left: told now and then how many paths are to be compared yet.
         goes: whether a path that only the remote has is removed there.
     """
-    equal: dict[str, Agreed] = {}
+    equal = AgreedTree()  # packed: of a large tree it is most of what is held meanwhile
     different: dict[str, Identity] = {}
     only_here: list[str] = []
     folders: list[str] = []
@@ -108,7 +108,8 @@ async def compare(
                 read = await read_here(path) if _may_be_equal(local[path], remote) else None
                 alike = read is not None and read.node.digest == some.digests.get(path, "")
                 if read is not None and alike and read.node.executable == remote.executable:
-                    equal[path] = Agreed(read.node, None if read.fresh else read.identity, remote)
+                    seen = None if read.fresh else read.identity
+                    equal.put(path, pack(Agreed(read.node, seen, remote)))
                     if remote.kind == DIRECTORY:
                         folders.append(path)
                 else:

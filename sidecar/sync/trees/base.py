@@ -53,6 +53,9 @@ REPLAYED = 1000
 takes 8 µs to replay, an entry 0.8 to be written anew. What a first contact of 20,000 files had
 agreed on was 180 ms of each time that the project was opened."""
 
+RECORDS = 256
+"""Of one write."""
+
 
 class Base:
     """The agreed tree of one project on one host. One thread changes it.
@@ -166,13 +169,16 @@ class Base:
         self.agree_many([(path, agreed)])
 
     def agree_many(self, entries: Iterable[tuple[str, Agreed]]) -> None:
-        """What a batch of answers brought, in one write."""
-        records = []
-        for path, agreed in entries:
-            self._tell(path, agreed.node)
-            self._enter(path, agreed)
-            records.append(["agree", path, agreed.node, agreed.local, agreed.remote])
-        self._append(records)
+        """What a batch of answers brought, in one write; of a first contact, in one for each
+        RECORDS: those of 20,000 files were 15 MB."""
+        left = iter(entries)
+        while some := list(itertools.islice(left, RECORDS)):
+            records = []
+            for path, agreed in some:
+                self._tell(path, agreed.node)
+                self._enter(path, agreed)
+                records.append(["agree", path, agreed.node, agreed.local, agreed.remote])
+            self._append(records)
 
     def leave(self, path: str, theirs: bool) -> None:
         """Makes a path the remote's, or ours again; it must be agreed on."""
