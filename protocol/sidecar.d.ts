@@ -111,6 +111,8 @@ export interface DebugParams {
   stopOnEntry?: boolean;
   justMyCode?: boolean;
   recall?: boolean;
+  strict?: boolean;
+  stopOnRank?: string;
 }
 
 /**

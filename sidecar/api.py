@@ -619,6 +619,10 @@ class DebugParams(Place, frozen=True, kw_only=True):
     stop_on_entry: bool = False
     just_my_code: bool = True
     recall: bool = False
+    strict: bool = False
+    """Refuse a client that does not give the `configuration` as it was."""
+    stop_on_rank: str = ""
+    """Of a distributed launch's processes debug this one only."""
 
 
 class DebugResult(Message, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ def debug(options: argparse.Namespace) -> int:
             cwd=os.getcwd(),
             env=variables(options.env),
             as_is=options.as_is,
+            stop_on_rank=options.rank,
         )
         started = hub.call("sidecar/debug", params, api.DebugResult)
         print(f"127.0.0.1:{started.port}", flush=True)

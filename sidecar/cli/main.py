@@ -183,6 +183,9 @@ def parser() -> argparse.ArgumentParser:
     debug.add_argument(
         "--stdio", action="store_true", help="be a debug adapter on stdio: what an editor launches"
     )
+    debug.add_argument(
+        "--rank", default="", metavar="K", help="of a distributed launch, stop in this one only"
+    )
     _what_runs(debug, nargs="?", default="")
 
     status = add("status", "status:status", "connections, queues, conflicts", place, json)

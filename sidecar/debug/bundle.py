@@ -16,14 +16,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.debug import compiled, guard, listeners, releases
+from sidecar.debug import compiled, guard, listeners, processes, releases
 from sidecar.debug.releases import Release
 from sidecar.errors import RunError
 
 GUARD = "sidecar_debugpy.py"
 """The guard's file name there: what an administrator sees in `ps`."""
 
-_OURS = {GUARD: guard, "sidecar_compiled.py": compiled, "sidecar_listeners.py": listeners}
+_OURS = {
+    GUARD: guard,
+    "sidecar_compiled.py": compiled,
+    "sidecar_listeners.py": listeners,
+    "sidecar_processes.py": processes,
+}
 
 _LEVEL = 9
 """Of compression: 0.1 s more than the usual 6, once, for 20 kB less to every new remote."""

@@ -44,12 +44,22 @@ class Child(NamedTuple):
 
 
 class About(NamedTuple):
-    """What is known of a process. `rank`: of a distributed launch, "" where it is none."""
+    """What is known of a process. `rank`: in a distributed launch, "" where there is none.
+    `worker`: it was started by that rank. `helper`: Python's own."""
 
     pid: int
     command: str = ""
     rank: str = ""
+    worker: bool = False
     helper: bool = False
+
+    @property
+    def name(self) -> str:
+        """As an editor lists its session."""
+        if self.rank and not self.worker:
+            return f"rank {self.rank}"
+        what = f"rank {self.rank}: " if self.rank else ""
+        return f"{what}{self.command or 'process'} ({self.pid})"
 
 
 class Family:
@@ -74,7 +84,8 @@ class Family:
                 pid,
                 str(body.get("command") or "")[:200],
                 str(body.get("rank") or "")[:20],
-                bool(body.get("helper")),
+                body.get("worker") is True,
+                body.get("helper") is True,
             )
 
     def about(self, configuration: Mapping[str, Any]) -> About:
@@ -109,7 +120,7 @@ class Family:
         about = self.about(configuration)
         return {
             **shown,
-            "name": f"rank {about.rank}" if about.rank else f"{_short(about)}process {about.pid}",
+            "name": about.name,
             "type": kind,
             "request": "attach",
             SESSION: self.token,
@@ -119,7 +130,3 @@ class Family:
     def take(self, number: object) -> Child | None:
         """The child of that number; each is given out once."""
         return self._children.pop(number, None) if type(number) is int else None
-
-
-def _short(about: About) -> str:
-    return f"{about.command}, " if about.command else ""

@@ -180,6 +180,7 @@ def _with_helpers(folder: str) -> None:
     """What travels beside this file: compiled parts are borrowed, listeners of the program's own
     are told of."""
     importlib.import_module("sidecar_compiled").borrow(folder, sys.path[1:])
+    importlib.import_module("sidecar_processes").tell()
     sessions: Any = importlib.import_module("debugpy.adapter.sessions")
 
     def send(category: str, text: str) -> None:

@@ -76,6 +76,8 @@ class Debugging:
                 barrier=ready.barrier,
                 root=session.number,
                 behind=ready.behind,
+                strict=params.strict,
+                only_rank=params.stop_on_rank,
             )
         self._doors[door] = client
         self._spawn(in_nobodys_name(self._watch(door), name=f"debug {door.port}"))

@@ -26,6 +26,8 @@ class DapClient:
         self._reader, self._writer = reader, writer
         self._seq = 0
         self.events: list[Message] = []
+        self.offered: Message = {}
+        """What it was begun for, where another session asked for it."""
         self.asked: list[Message] = []
         """What the other side asked of us; answered with success."""
         self.refuses: set[str] = set()

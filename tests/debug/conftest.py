@@ -100,6 +100,8 @@ class Bench:
         interpreter: str = sys.executable,
         version: str = "3.11.7",
         env: dict[str, str] | None = None,
+        only_rank: str = "",
+        strict: bool = False,
         **launch: Any,
     ) -> Door:
         async def nothing() -> None:
@@ -112,6 +114,8 @@ class Bench:
             launch=Launch(interpreter, target, env={name: value, **(env or {})}, **launch),
             version=version,
             barrier=barrier or nothing,
+            only_rank=only_rank,
+            strict=strict,
         )
         self.sessions.append(session)
         return session

@@ -281,6 +281,20 @@ async def test_who_does_not_begin_with_initialize_gets_nothing(bench: Bench) -> 
     writer.close()
 
 
+async def test_where_the_token_is_asked_for_nobody_else_starts_the_program(bench: Bench) -> None:
+    session = await bench.start(strict=True)
+    async with DapClient.connected(session.port) as client:
+        await client.ask("initialize", adapterID="python")
+        with pytest.raises(DapFailure, match="another debug session"):
+            await client.ask("attach")
+    session = await bench.start(strict=True)
+    async with DapClient.connected(session.port) as client:
+        number = await client.begin(sidecarSession=session.token)
+        await client.ask("configurationDone")
+        await client.answer(number)
+        await client.output("total 12")
+
+
 async def test_there_is_one_client_and_no_second(bench: Bench) -> None:
     session = await bench.start()
     async with DapClient.connected(session.port) as client:
