@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from bench.debug.suite import SUITE as DEBUG
 from bench.run.suite import SUITE as RUN
 from bench.sync.suite import SUITE as SYNC
 
-SUITES = {suite.name: suite for suite in (RUN, SYNC)}
+SUITES = {suite.name: suite for suite in (RUN, SYNC, DEBUG)}
 
 
 def main() -> int:
