@@ -1,17 +1,25 @@
-"""Who takes part: three ways to the same breakpoint."""
+"""Who takes part: ways to the same breakpoint."""
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.debug.client import Debugger
 from bench.run.scene import SIDECAR, Project, Scene
+from sidecar.debug import bundle
+from sidecar.debug.adapter import ENVIRONMENT
 
 STDIO, PORT, LOCAL = "sidecar debug --stdio", "sidecar, its port", "debugpy, here"
 """The adapter that an editor starts; the port that a running editor asks for; debugpy's adapter
 on this machine, with the compiled parts of this interpreter's environment."""
+
+PROMPT = "debugpy behind our guard, here"
+"""What is left of a step without a line and a proxy. debugpy alone waits 40 ms in each step for
+TCP's delayed acknowledgements, which our guard sends at once (guard.PromptConnection)."""
 
 PROGRAM = "main.py"
 
@@ -59,7 +67,18 @@ def ways(scene: Scene, project: Project) -> dict[str, Callable[[], Debugger]]:
         debugger.stop_at(path, LINE, "launch", {**launch, **python})
         return debugger
 
-    return {STDIO: by_stdio, PORT: by_port, LOCAL: here}
+    def prompt() -> Debugger:
+        folder = scene.box.folder / "debugpy"
+        if not folder.exists():
+            with tarfile.open(fileobj=io.BytesIO(bundle.bundle().archive)) as archive:
+                archive.extractall(folder)
+        adapter = [sys.executable, "-I", str(folder / bundle.GUARD)]
+        more = {"python": [sys.executable], "redirectOutput": True}
+        debugger = Debugger.started(adapter, {**environ, **ENVIRONMENT}, project.here)
+        debugger.stop_at(path, LINE, "launch", {**launch, **more})
+        return debugger
+
+    return {STDIO: by_stdio, PORT: by_port, LOCAL: here, PROMPT: prompt}
 
 
 def checked(peer: str, debugger: Debugger, path: Path) -> None:

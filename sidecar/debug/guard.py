@@ -98,6 +98,23 @@ def _is_alive(connection: socket.socket) -> bool:
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
 
 
+class PromptConnection(socket.socket):
+    """A connection that acknowledges at once what came.
+
+    debugpy writes the messages of one stop one after the other. The system holds back each small
+    one until the one before is acknowledged, which the other side puts off for 40 ms: without this
+    a step takes 46 ms on one machine, with it 5.
+    """
+
+    def recv_into(self, *args: Any) -> int:
+        got = super().recv_into(*args)
+        # Holds for a while only, so it is said anew: also after a part of a header, since header
+        # and body may come apart, and the body only when the header was acknowledged.
+        with contextlib.suppress(OSError):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return got
+
+
 class GuardedListener(socket.socket):
     """A listening socket that closes every connection but our own user's, unread."""
 
@@ -109,8 +126,16 @@ class GuardedListener(socket.socket):
             except OSError:
                 admitted = False
             if admitted:
-                return connection, peer
+                return _prompt(connection), peer
             connection.close()
+
+
+def _prompt(connection: socket.socket) -> socket.socket:
+    timeout = connection.gettimeout()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    prompt = PromptConnection(fileno=connection.detach())
+    prompt.settimeout(timeout)
+    return prompt
 
 
 def guarded(listener: socket.socket) -> GuardedListener:
