@@ -61,6 +61,8 @@ class Remote:
         }
         # With it, each hub runs the compiler for all that it imports, as nobody's does: 10 MB.
         self.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        # The editor's `python -m sidecar` is started in projects; one is the standard library.
+        self.environ["PYTHONSAFEPATH"] = "1"
 
     def project(self, name: str) -> tuple[Path, Path]:
         """A project's folder here, new or given, with its configuration; and its place there."""
