@@ -625,6 +625,17 @@ class DebugParams(Place, frozen=True, kw_only=True):
     """Of a distributed launch's processes debug this one only."""
 
 
+class DebugFailureParams(Place, frozen=True, kw_only=True):
+    """What a failed job ran, once more, with today's code under debugpy: it stops where an
+    exception leaves the program. `job`: "" is the last one of this project that failed. `env`:
+    values for the variables that were given with it; `as_is` and `strict` as in DebugParams."""
+
+    job: str = ""
+    env: dict[str, str] = {}
+    as_is: bool = False
+    strict: bool = False
+
+
 class DebugResult(Message, frozen=True, kw_only=True):
     """A DAP server for one client, here. Attach to it; it launches what was asked for.
     `configuration`: what to give a DAP client as its attach configuration."""
@@ -806,6 +817,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/selectInterpreter": (SelectInterpreterParams, SelectInterpreterResult),
     "sidecar/quit": (Place, Empty),
     "sidecar/debug": (DebugParams, DebugResult),
+    "sidecar/debugFailure": (DebugFailureParams, DebugResult),
     "sidecar/sync": (SyncParams, SyncResult),
     "sidecar/pull": (PullParams, PullResult),
     "sidecar/status": (StatusParams, StatusResult),

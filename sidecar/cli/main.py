@@ -186,6 +186,11 @@ def parser() -> argparse.ArgumentParser:
     debug.add_argument(
         "--rank", default="", metavar="K", help="of a distributed launch, stop in this one only"
     )
+    debug.add_argument(
+        "--last-failure",
+        action="store_true",
+        help="what failed last, or the job that is named, once more: stops at its exception",
+    )
     _what_runs(debug, nargs="?", default="")
 
     status = add("status", "status:status", "connections, queues, conflicts", place, json)

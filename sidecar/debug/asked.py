@@ -25,7 +25,8 @@ class Connect(msgspec.Struct, frozen=True):
 
 class Asked(msgspec.Struct, frozen=True, rename="camel"):
     """`launch` and `attach` together. Beside debugpy's own: `sidecar_host` (a host of the
-    configuration), `as_is` (run whatever differs there), `stop_on_rank`, `job` (to attach to)."""
+    configuration), `as_is` (run whatever differs there), `stop_on_rank`, `job` (to attach to),
+    `last_failure` (debug what failed last, or `job`, once more)."""
 
     program: str = ""
     module: str = ""
@@ -50,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True, rename="camel"):
     connect: Connect | None = None
     host: str = ""
     port: int = 0
+    last_failure: bool = False
     sidecar_session: str = ""
     sidecar_child: int = 0
 
@@ -109,6 +111,8 @@ def asked(arguments: Mapping[str, Any]) -> Asked:
 
 def exactly_one(wanted: Asked) -> None:
     """Raises UsageError where it is not said, or said twice, what to launch."""
+    if wanted.last_failure:
+        return
     named = [name for name in ("program", "module", "code") if getattr(wanted, name)]
     if len(named) != 1:
         raise UsageError(

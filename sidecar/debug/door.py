@@ -89,7 +89,9 @@ class Door:
             door.check(arguments)
             await barrier()
             asked = launch.arguments(pathmap, {**arguments, "console": None})
-            return Opened(adapter.stream, pathmap, "launch", asked, adapter.said)
+            return Opened(
+                adapter.stream, pathmap, "launch", asked, adapter.said, stops=launch.stops
+            )
 
         try:
             door._server = await asyncio.start_server(door._connected, LOOPBACK, 0)

@@ -106,6 +106,10 @@ class Early:
         ]
         return dap.success(number, command, {"breakpoints": told})
 
+    def has(self, command: str) -> bool:
+        """Whether the editor has said it, of the requests of which only the last one counts."""
+        return command in self._said
+
     def replay(self) -> list[Message]:
         """The editor's requests, for debugpy, in the order in which they first came."""
         return list(self._said.values())

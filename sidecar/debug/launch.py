@@ -49,6 +49,8 @@ class Launch(NamedTuple):
     stop_on_entry: bool = False
     code: bool = False
     interpreter_args: Sequence[str] = ()
+    stops: Sequence[str] = ()
+    """Filters of exceptions that it stops at, whatever else the editor wants."""
 
     def arguments(self, pathmap: PathMap, asked: Mapping[str, Any]) -> Message:
         """Arguments of debugpy's `launch`, with what the client asked for where it may choose.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sidecar.core.pathmap import PathMap
@@ -36,6 +36,7 @@ _MAX_PENDING = 4096
 
 _START = ("attach", "launch")
 _END = ("disconnect", "terminate")
+_EXCEPTIONS = "setExceptionBreakpoints"
 _OWN = 1 << 30
 """Numbers of our own requests to debugpy begin here; editors count from one."""
 
@@ -55,6 +56,7 @@ class Opened(NamedTuple):
         command, arguments: debugpy's request.
         said: what was read from the adapter already.
         owned: the program ends with the session, whatever the editor says.
+        stops: filters of exceptions that it stops at, whatever the editor says.
         terminal: has a terminal of the editor run debugpy's launcher (argv, environment, folder:
             all the remote's); returns the command that the editor is to run in it.
     """
@@ -66,6 +68,7 @@ class Opened(NamedTuple):
     said: bytes = b""
     owned: bool = True
     terminal: Callable[[Message], list[str]] | None = None
+    stops: Sequence[str] = ()
 
 
 class Opener(Protocol):
@@ -231,6 +234,8 @@ class Proxy:
 
     def _there(self, message: Message) -> Message:
         assert self._opened is not None
+        if message["command"] == _EXCEPTIONS and self._opened.stops:
+            message = rewrite.stopping_at(message, self._opened.stops)
         return rewrite.request_to_remote(message, self._opened.pathmap, owned=self._opened.owned)
 
     def _insist(self, number: int) -> None:
@@ -315,6 +320,9 @@ class Proxy:
                 number = next(self._numbers)
                 self._replayed[number] = request
                 messages.append({**self._there(request), "seq": number})
+            if self._opened and self._opened.stops and not self._early.has(_EXCEPTIONS):
+                request = dap.request(_EXCEPTIONS, {}, seq=next(self._numbers))
+                messages.append(self._there(request))
             if self._early.configured:
                 messages.append(dap.request("configurationDone", {}, seq=next(self._numbers)))
         waiting, self._waiting = self._waiting, []

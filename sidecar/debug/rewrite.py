@@ -12,7 +12,7 @@ connections) does not pass here: proxy.py makes its own request of what debugpy 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sidecar.core.pathmap import PathMap
@@ -108,6 +108,15 @@ def initialize(arguments: Message) -> Message:
             kept[offer] = arguments[offer]
     asked = {"supportsRunInTerminalRequest": True, "supportsStartDebuggingRequest": True}
     return {"adapterID": "debugpy", "pathFormat": "path", **kept, **asked}
+
+
+def stopping_at(request: Message, filters: Sequence[str]) -> Message:
+    """An editor's `setExceptionBreakpoints`, with more filters than it names."""
+    arguments = request.get("arguments") or {}
+    named = arguments.get("filters")
+    named = named if isinstance(named, list) else []
+    more = [one for one in filters if one not in named]
+    return {**request, "arguments": {**arguments, "filters": [*named, *more]}}
 
 
 def source_path(message: Message) -> str:

@@ -21,7 +21,7 @@ from sidecar.debug.launch import Launch
 from sidecar.debug.proxy import Opened, Proxy
 from sidecar.debug.session import DebugSession
 from sidecar.errors import UsageError
-from sidecar.hub import advice, launching, target
+from sidecar.hub import advice, launching, postmortem, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.consent import Consent
 from sidecar.hub.registry import Registry
@@ -68,17 +68,39 @@ class Debugging:
         session = await self._registry.session(client, params.project, params.host)
         with session.speaking():
             ready = await self._prepared(client, session, params)
-            door = await Door.open(
-                ready.agent,
-                pathmap=ready.pathmap,
-                launch=ready.launch,
-                version=ready.version,
-                barrier=ready.barrier,
-                root=session.number,
-                behind=ready.behind,
-                strict=params.strict,
-                only_rank=params.stop_on_rank,
-            )
+            return await self._at_a_port(client, params, ready)
+
+    async def debug_failure(
+        self, client: Client, params: api.DebugFailureParams
+    ) -> api.DebugResult:
+        """What failed last, once more."""
+        session = await self._registry.session(client, params.project, params.host)
+        with session.speaking():
+            asked_for, ready = await self._failed(client, session, params)
+            return await self._at_a_port(client, asked_for, ready)
+
+    async def _failed(
+        self, client: Client, session: Session, params: api.DebugFailureParams
+    ) -> tuple[api.DebugParams, _Prepared]:
+        failed = await postmortem.failure(session, params)
+        ready = await self._prepared(client, session, failed.params, failed.wanted)
+        return failed.params, ready._replace(launch=ready.launch._replace(stops=failed.stops))
+
+    async def _at_a_port(
+        self, client: Client, params: api.DebugParams, ready: _Prepared
+    ) -> api.DebugResult:
+        session = ready.session
+        door = await Door.open(
+            ready.agent,
+            pathmap=ready.pathmap,
+            launch=ready.launch,
+            version=ready.version,
+            barrier=ready.barrier,
+            root=session.number,
+            behind=ready.behind,
+            strict=params.strict,
+            only_rank=params.stop_on_rank,
+        )
         self._doors[door] = client
         self._spawn(in_nobodys_name(self._watch(door), name=f"debug {door.port}"))
         return api.DebugResult(
@@ -176,7 +198,14 @@ class Debugging:
             client, wanted.folder(client.cwd), wanted.sidecar_host
         )
         with session.speaking():
-            ready = await self._prepared(client, session, _params(wanted, client, session), wanted)
+            if wanted.last_failure:
+                again = api.DebugFailureParams(
+                    job=wanted.job, env=wanted.variables(), as_is=wanted.as_is
+                )
+                _, ready = await self._failed(client, session, again)
+            else:
+                params = _params(wanted, client, session)
+                ready = await self._prepared(client, session, params, wanted)
             launch = ready.launch
             launch.arguments(ready.pathmap, arguments)  # to find out now whether it can be
             barrier = asyncio.ensure_future(ready.barrier())
@@ -198,7 +227,9 @@ class Debugging:
         launch = launch._replace(env={**adapters.ENVIRONMENT, **launch.env})
         proxy.family.only_rank = wanted.rank
         told = launch.arguments(ready.pathmap, {**arguments, "console": None})
-        return Opened(adapter.stream, ready.pathmap, "launch", told, adapter.said)
+        return Opened(
+            adapter.stream, ready.pathmap, "launch", told, adapter.said, stops=launch.stops
+        )
 
     async def left(self, proxy: Proxy) -> None:
         """A conversation over stdio has ended, and what it began with it."""

@@ -75,8 +75,13 @@ def request(params: api.RunParams, looked: Looked, root: str) -> str:
     return msgspec.json.encode(asked).decode()
 
 
-def params(one: Listed, given: api.RerunParams, root: str) -> api.RunParams:
+def params(
+    one: Listed, given: api.RerunParams, root: str, again: str = "sidecar rerun"
+) -> api.RunParams:
     """The run that a job was, for this laptop.
+
+    Args:
+        again: the command that can be given what is missing.
 
     Raises:
         UsageError: it cannot be run again so.
@@ -91,11 +96,11 @@ def params(one: Listed, given: api.RerunParams, root: str) -> api.RunParams:
         ) from None
     missing = [name for name in asked.env if name not in given.env]
     if missing:
-        again = " ".join(f"-e {name}=…" for name in missing)
+        values = " ".join(f"-e {name}=…" for name in missing)
         raise UsageError(
             f"Job {one.id} was given {', '.join(missing)}, whose values are kept nowhere",
             "",
-            f"give them again: `sidecar rerun {again} {one.id}`",
+            f"give them again: `{again} {values} {one.id}`",
         )
     cwd = os.path.normpath(os.path.join(root, asked.cwd))
     inside = asked.target.partition("::")[0].endswith(".py") and not asked.module

@@ -60,6 +60,7 @@ class Service:
             "sidecar/selectInterpreter": self._choosing.select,
             "sidecar/quit": self._quit,
             "sidecar/debug": self.debugging.debug,
+            "sidecar/debugFailure": self.debugging.debug_failure,
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,
             "sidecar/status": self._status,

@@ -61,6 +61,7 @@ class JobsClient:
     ) -> None:
         self.host, self.paths = host, paths
         self._whose = {"laptop": laptop, "owner": owner}
+        self.laptop = laptop
         self._jobs: dict[str, Job] = {}
 
     @property

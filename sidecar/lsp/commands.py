@@ -105,6 +105,12 @@ COMMANDS = {
     "sidecar.debug": _Command(
         "sidecar/debug", lambda result: f"A debugger can attach to 127.0.0.1:{result.port}"
     ),
+    "sidecar.debugLastFailure": _Command(
+        "sidecar/debugFailure",
+        lambda result: (
+            f"A debugger can attach to 127.0.0.1:{result.port}: it stops where it failed"
+        ),
+    ),
     "sidecar.stop": _Command("sidecar/signal", lambda result: ""),
     "sidecar.sync": _Command("sidecar/sync", _synced),
     "sidecar.pull": _Command("sidecar/pull", _pulled),

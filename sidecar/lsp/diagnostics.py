@@ -54,11 +54,13 @@ class Board:
         self._publish, self._line_end = publish, line_end
         self._open: dict[tuple[str, str], dict[str, str]] = {}
         self._held: dict[tuple[Source, str], dict[str, list[types.Diagnostic]]] = {}
+        self._ended: api.Exited | None = None
 
     def traceback(self, end: api.Exited | None) -> None:
         """Shows where what went wrong in a run came from; None takes it away. What the person ended
         by Ctrl-C did not go wrong."""
         found: dict[str, list[types.Diagnostic]] = {}
+        self._ended = end
         for failure in _to_show(end) if end else []:
             assert end is not None
             local = [frame for frame in failure.frames if frame.local]
@@ -80,6 +82,12 @@ class Board:
             if one not in at:  # many ranks fail in the same way
                 at.append(one)
         self._replace(("traceback", ""), found)
+
+    def failed_in(self, uri: str) -> tuple[str, str]:
+        """The job and the host of the run whose traceback is shown in a file; "" for others."""
+        if self._ended is None or uri not in self._held.get(("traceback", ""), {}):
+            return "", ""
+        return self._ended.job, self._ended.host
 
     def notes(self, root: str, host: str, notes: Sequence[api.PathNote]) -> None:
         """Shows what needs the person in a project on a host, at the top of each file."""

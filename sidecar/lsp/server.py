@@ -28,7 +28,7 @@ from sidecar.hub.face import offer
 from sidecar.hub.framing import FramingError
 from sidecar.hub.rpc import Outgoing, Peer
 from sidecar.hub.service import Service
-from sidecar.lsp import decisions, editor_process, lenses
+from sidecar.lsp import decisions, editor_process, failed, lenses
 from sidecar.lsp.client import LspClient
 from sidecar.lsp.commands import register
 from sidecar.lsp.diagnostics import Board, is_source
@@ -265,6 +265,9 @@ class Connection:
             if to_decide
             else []
         )
+        job, where = self.client.board.failed_in(params.text_document.uri)
+        if job:
+            found += failed.actions(job, where, path, only)
         document = self._document(path, params.text_document.uri)
         args = self.service.arguments_of(path)
         return found + lenses.actions(document, host, only, params.range, args)
