@@ -97,6 +97,20 @@ export interface DebugEnded {
 }
 
 /**
+ * What a failed job ran, once more, with today's code under debugpy: it stops where an
+ * exception leaves the program. `job`: "" is the last one of this project that failed. `env`:
+ * values for the variables that were given with it; `asIs` and `strict` as in DebugParams.
+ */
+export interface DebugFailureParams {
+  project?: string;
+  host?: string;
+  job?: string;
+  env?: Record<string, string>;
+  asIs?: boolean;
+  strict?: boolean;
+}
+
+/**
  * As RunParams, under debugpy. The debuggee starts when a client connects and launches.
  */
 export interface DebugParams {
@@ -883,6 +897,7 @@ export interface Requests {
   'sidecar/selectInterpreter': { params: SelectInterpreterParams; result: SelectInterpreterResult };
   'sidecar/quit': { params: Place; result: Empty };
   'sidecar/debug': { params: DebugParams; result: DebugResult };
+  'sidecar/debugFailure': { params: DebugFailureParams; result: DebugResult };
   'sidecar/sync': { params: SyncParams; result: SyncResult };
   'sidecar/pull': { params: PullParams; result: PullResult };
   'sidecar/status': { params: StatusParams; result: StatusResult };

@@ -36,7 +36,7 @@ async def failure(session: Session, given: api.DebugFailureParams) -> Failure:
         UsageError: there is none, or it cannot be run again.
         SidecarError: the machine cannot be asked.
     """
-    listed = await session.jobs.listed(await session.connected())
+    listed = await session.jobs.listed(await session.ready())
     one = last([job for job in listed if _is_of(session, job)], given.job, session.name)
     run = rerun.params(
         one,

@@ -1,0 +1,112 @@
+"""What failed last, once more under the debugger."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+
+import pytest
+
+from sidecar.debug import dap, rewrite
+from sidecar.errors import UsageError
+from sidecar.hub import postmortem
+from sidecar.jobs.listing import Listed
+from tests.debug.client import DapClient
+from tests.hub.laptop import Laptop, laptop, nearby
+from tests.servers.box import Box
+
+__all__ = ["laptop", "nearby"]
+
+PROGRAM = """\
+import sys
+
+def divide(by):
+    return 1 / by
+
+def main():
+    if len(sys.argv) > 1:
+        divide(int(sys.argv[1]))
+
+main()
+"""
+
+TEST = """\
+def test_sum():
+    values = [1, 2]
+    assert sum(values) == 4
+"""
+
+
+def job(name: str, status: int | None, state: str = "exited", request: str = "{}") -> Listed:
+    return Listed(
+        id=name,
+        argv=["x"],
+        cwd="/p",
+        state=state,
+        started=0.0,
+        status=status,
+        record={"request": request},
+    )
+
+
+JOBS = [
+    job("running", None, "running"),
+    job("stopped", -15),
+    job("interrupted", 130),
+    job("fine", 0),
+    job("a-cell", 1, request=""),
+    job("failed", 1),
+    job("failed-before", 2),
+]
+
+
+def test_the_last_failure_is_the_newest_run_that_ended_by_itself_and_not_well() -> None:
+    assert postmortem.last(JOBS, "", "box").id == "failed"
+    assert postmortem.last(JOBS, "failed-before", "box").id == "failed-before"
+
+
+@pytest.mark.parametrize("name", ["", "unheard-of"])
+def test_where_there_is_none_that_is_said(name: str) -> None:
+    with pytest.raises(UsageError, match="sidecar jobs"):
+        postmortem.last(JOBS[:5], name, "box")
+
+
+def test_filters_of_the_editor_are_kept_beside_ours() -> None:
+    request = dap.request("setExceptionBreakpoints", {"filters": ["raised", "uncaught"]}, seq=1)
+    changed = rewrite.stopping_at(request, ["uncaught", "userUnhandled"])
+    assert changed["arguments"]["filters"] == ["raised", "uncaught", "userUnhandled"]
+    assert rewrite.stopping_at(dap.request("x", {}), ["a"])["arguments"] == {"filters": ["a"]}
+
+
+async def said(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    line = await asyncio.to_thread(process.stdout.readline)
+    return line.decode().strip()
+
+
+async def test_the_command_stops_where_the_exception_leaves_the_program(
+    nearby: Laptop, embedded: Box
+) -> None:
+    main = nearby.write("main.py", PROGRAM)
+    assert (await asyncio.to_thread(nearby.sidecar, "run", "main.py", "0")).returncode == 1
+    # What ran well since is not meant.
+    assert (await asyncio.to_thread(nearby.sidecar, "run", "main.py")).returncode == 0
+    command = nearby.start("debug", "--last-failure")
+    first = await said(command)
+    assert first, command.stderr and command.stderr.read()
+    port = int(first.partition(":")[2])
+    async with DapClient.connected(port) as client:
+        number = await client.begin()
+        # It says nothing of exceptions, as an editor does whose person wants to stop at none.
+        await client.ask("setExceptionBreakpoints", filters=[])
+        await client.ask("configurationDone")
+        await client.answer(number)
+        frames = await client.stack()
+        assert (await client.event("stopped"))["reason"] == "exception"
+        assert (frames[0]["name"], frames[0]["source"]["path"]) == ("divide", str(main))
+        assert (await client.variables(frames[0]))["by"] == "0"
+        await client.ask("disconnect")
+    assert await asyncio.to_thread(command.wait, 30) == 0
+    for stream in (command.stdin, command.stdout, command.stderr):
+        if stream is not None:
+            stream.close()
