@@ -33,6 +33,7 @@ from sidecar.hub.following import Following
 from sidecar.hub.held import let_go
 from sidecar.hub.interpreters import Interpreters
 from sidecar.hub.links import Destination, Link, Links
+from sidecar.hub.spelled import as_configured
 from sidecar.jobs.client import JobsClient
 from sidecar.remote.connection import AgentConnection
 from sidecar.sync.engine import SyncEngine
@@ -82,6 +83,8 @@ class Session:
         self._spare: tuple[AgentConnection, int] | None = None
         """A root's number over which nothing was sent yet."""
         self._attached: AgentConnection | None = None
+        self._home = ""
+        """The account's there, as its environment names it."""
         self.number = 0
         """Of the root on the connection that it is attached to."""
         self._wanted = False
@@ -194,7 +197,9 @@ class Session:
         """
         local = dict.fromkeys([str(self.project.spelled), str(self.project.root)])
         root = self.engine.remote_root
-        return PathMap(list(local), [root, place(root, copy)] if copy else [root])
+        spelled = as_configured(self.host.path, self._home)
+        there = dict.fromkeys([root, spelled or root])
+        return PathMap(list(local), [*there, place(root, copy)] if copy else list(there))
 
     def folders(self, copy: str = "") -> list[api.Folder]:
         """What programs there call the project, the deepest first; none where it is not
@@ -232,6 +237,7 @@ class Session:
             number = self._unused_root(agent)
             guest = Guest(keeper.engine, agent, number, self.name)
             self.engine.remote_root = await guest.enter(self.host.path)
+            self._home = agent.hello.home
             self.guest, self.number = guest, number
             self.interpreters.attached()
             self.jobs.paths = self.path_map()
@@ -270,6 +276,7 @@ class Session:
                 self.link_changed()
                 raise
             self.failed, self._attached, self.number = None, agent, number
+            self._home = agent.hello.home
             self._comeback.together()
             self.interpreters.attached()
             self.jobs.paths = self.path_map()
