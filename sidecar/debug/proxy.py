@@ -21,6 +21,7 @@ from sidecar.debug import dap, launch, rewrite
 from sidecar.debug.dap import Decoder, Message
 from sidecar.debug.early import CAPABILITIES, Early
 from sidecar.debug.family import Family
+from sidecar.debug.sources import Sources
 from sidecar.errors import Disconnected, SidecarError
 
 LEAVE_SECONDS = 5.0
@@ -107,6 +108,7 @@ class Proxy:
         self._open = open_
         self._opened: Opened | None = None
         self._early = Early()
+        self._sources = Sources()
         self._live = False
         """Debugpy has been told what the editor said so far; from now on all passes."""
         self._debugs = True
@@ -225,6 +227,11 @@ class Proxy:
         path = rewrite.source_path(message)
         if path:
             self._spell(path)
+        if message["command"] == "source":
+            if answer := self._sources.answer(message):
+                self._to_editor(answer)
+                return
+            self._sources.asked(message)
         self._pending[message["seq"]] = message["command"]
         await self._to_adapter(self._there(message))
 
@@ -403,7 +410,7 @@ class Proxy:
         if command in _START and message["success"]:
             await self._ready(debugs=False)
         answer = rewrite.response_to_client({**message, "command": command}, self._opened.pathmap)
-        self._to_editor(answer)
+        self._to_editor(self._sources.told(answer) if command == "source" else answer)
         if command == "disconnect":
             # debugpy's adapter now waits for the end of its stdin, the editor for our end.
             self._parted.set()
