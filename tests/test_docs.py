@@ -13,7 +13,13 @@ from sidecar.config.load import load
 from sidecar.config.project import at
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "protocol/README.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "protocol/README.md",
+    "docs/debugging.md",
+)
 
 _FILE = re.compile(r"`((?:[a-z_.-]+/)*[a-z_0-9.-]+\.(?:py|md|json|ts|txt))`|\]\(([^):#]+)\)")
 _COMMAND = re.compile(r"(?:^|`|\$ |# )sidecar ([a-z]+)", re.MULTILINE)

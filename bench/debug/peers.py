@@ -13,7 +13,7 @@ from bench.run.scene import SIDECAR, Project, Scene
 from sidecar.debug import bundle
 from sidecar.debug.adapter import ENVIRONMENT
 
-STDIO, PORT, LOCAL = "sidecar debug --stdio", "sidecar, its port", "debugpy, here"
+STDIO, PORT, LOCAL = "sidecar", "sidecar, its port", "debugpy, here"
 """The adapter that an editor starts; the port that a running editor asks for; debugpy's adapter
 on this machine, with the compiled parts of this interpreter's environment."""
 
