@@ -214,6 +214,39 @@ export interface Folder {
 }
 
 /**
+ * Opens ways to ports there, and answers with them. `ports`: as `forward` of a host's settings
+ * has them: "6006", "9000:127.0.0.1:9001", "9000:/run/there.sock", "/tmp/here.sock:9001"; none:
+ * all that the settings and the LocalForwards of the ssh configuration name. `close`: ends them
+ * instead, whoever opened them; a port's number there or here will do. `address`: where to listen
+ * besides the loopback ("0.0.0.0"): then other machines get in too.
+ *
+ * What a client opened is closed when the client goes, unless somebody else has it too.
+ */
+export interface ForwardParams {
+  project?: string;
+  host?: string;
+  ports?: string[];
+  close?: boolean;
+  address?: string;
+}
+
+export interface ForwardResult {
+  host: string;
+  ports: Port[];
+}
+
+/**
+ * Notification `sidecar/forwarded`: a port of the host was opened, offered, closed, or is
+ * otherwise not what was told before. The one with the same `there` is replaced by it; "closed"
+ * removes it.
+ */
+export interface Forwarded {
+  project: string;
+  host: string;
+  port: Port;
+}
+
+/**
  * One line of a traceback. `path` is local where the file is the project's, else remote.
  */
 export interface Frame {
@@ -254,10 +287,66 @@ export interface GitResult {
 }
 
 /**
+ * A GPU, or a slice of one (`slice`: "1g.10gb", `parent`: the index of the GPU that it is a
+ * part of). `uuid`: what CUDA_VISIBLE_DEVICES takes. `utilization`: percent, -1 where it is not
+ * told, as of slices. Memory in bytes, -1 where it is not told. `claimed`: the job of ours that it
+ * was given to. `free`: `--gpus` may choose it; `text`: why not.
+ */
+export interface Gpu {
+  index: number;
+  uuid: string;
+  name: string;
+  utilization: number;
+  memoryUsed: number;
+  memoryTotal: number;
+  processes: GpuProcess[];
+  slice: string;
+  parent: number;
+  claimed: string;
+  free: boolean;
+  text: string;
+}
+
+/**
+ * `user`, `command`: as far as they can be seen there. `memory`: bytes on the GPU, -1 where the
+ * driver does not tell. `job`: of ours that it belongs to. `slice`: of a GPU in MIG mode, the
+ * GPU instance's number, -1 for none.
+ */
+export interface GpuProcess {
+  pid: number;
+  user: string;
+  command: string;
+  memory: number;
+  job: string;
+  slice: number;
+}
+
+/**
+ * Looks now, which takes up to some seconds.
+ */
+export interface GpusParams {
+  project?: string;
+  host?: string;
+}
+
+/**
+ * `problem`: why no GPU is told, where there is a driver or a tool; "" where there is none at
+ * all.
+ */
+export interface GpusResult {
+  host: string;
+  machine: Machine;
+  gpus: Gpu[];
+  driver: string;
+  problem: string;
+}
+
+/**
  * A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
  * "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
  * `transfers`: large files that are being sent, told a few times a second. `inUse`: where the
- * project has several hosts, this is the one that saves and runs go to.
+ * project has several hosts, this is the one that saves and runs go to. `load`: how busy the
+ * machine and its GPUs are, in a few words; looked at while somebody asks, or a job is shown.
  */
 export interface Health {
   project: string;
@@ -274,6 +363,7 @@ export interface Health {
   command: string;
   transfers: Transfer[];
   inUse: boolean;
+  load: string;
 }
 
 /**
@@ -461,6 +551,19 @@ export interface JobsResult {
 }
 
 /**
+ * `cpuPercent`: of all cores, over the last moment, -1 where it is not known; `load`: the
+ * average of one minute; memory in bytes, `memoryAvailable` as the kernel counts it.
+ */
+export interface Machine {
+  name: string;
+  cpus: number;
+  cpuPercent: number;
+  load: number;
+  memoryTotal: number;
+  memoryAvailable: number;
+}
+
+/**
  * Notification `sidecar/output`. JSON carries no bytes: `data` is text where all of it is
  * UTF-8, else base64. `end` is the offset to attach from, to go on behind this part.
  */
@@ -497,6 +600,54 @@ export interface PathNote {
 export interface Place {
   project?: string;
   host?: string;
+}
+
+/**
+ * A way to a port there, or one that there could be. `state`: "open" (`here` listens),
+ * "offered" (a job of ours listens there, and nobody here yet), "known" (the configuration names
+ * it; nothing is open yet), "held" (the person's own ssh has it), "failed" (`text` says why), or
+ * "closed" (in `sidecar/forwarded` alone: it is gone from the list).
+ *
+ * `here` and `there`: "127.0.0.1:6006", or a socket's path; `here` is "" where nothing listens.
+ * `port` and `remotePort`: their numbers, 0 of a socket. `wanted`: the number that was asked for
+ * here and is taken, 0 where it was to be had. `name`: what listens there ("TensorBoard"), as far
+ * as its command line tells. `url`: what a browser can open, "" for what is no page. `source`:
+ * "ssh" (a LocalForward), "settings", "asked", "job" (found with a running job) or
+ * "service" (a server that we started). `text`: one line for people. `connections`: that
+ * are open now.
+ */
+export interface Port {
+  state: "closed" | "failed" | "held" | "known" | "offered" | "open";
+  here: string;
+  there: string;
+  port: number;
+  remotePort: number;
+  wanted: number;
+  name: string;
+  url: string;
+  source: "asked" | "job" | "service" | "settings" | "ssh";
+  job: string;
+  command: string;
+  text: string;
+  connections: number;
+}
+
+/**
+ * `look`: and find out where running jobs listen, which needs a connection; without it nothing
+ * is dialled.
+ */
+export interface PortsParams {
+  project?: string;
+  host?: string;
+  look?: boolean;
+}
+
+/**
+ * All of the host, in the order of their numbers there; of jobs those of this project.
+ */
+export interface PortsResult {
+  host: string;
+  ports: Port[];
 }
 
 /**
@@ -591,7 +742,8 @@ export interface ResolveResult {
  * shows them where it has the file open, else as they are saved. `recall`: without `args`, those
  * that the target was last run with so; `args` are remembered, and ["--"] forgets them.
  * `asShell`: a person's shell, which may run on a login node, too. `frozen`: run from a copy of
- * the code, which later saves do not change; null as `hosts.X.freeze` says.
+ * the code, which later saves do not change; null as `hosts.X.freeze` says. `gpus`: give it so
+ * many GPUs that are free, by CUDA_VISIBLE_DEVICES; `busy`: the freest ones, be they in use.
  */
 export interface RunParams {
   project?: string;
@@ -612,6 +764,8 @@ export interface RunParams {
   recall?: boolean;
   asShell?: boolean;
   frozen?: boolean | null;
+  gpus?: number;
+  busy?: boolean;
 }
 
 /**
@@ -698,12 +852,14 @@ export interface Skipped {
 
 /**
  * All projects that the hub holds where `project` is ""; else that one, without dialling.
- * `skipped`: also say what the rules keep out of it, which takes up to some seconds.
+ * `skipped`: also say what the rules keep out of it, which takes up to some seconds. `load`: look
+ * how busy the machines are that are connected, for at most a second.
  */
 export interface StatusParams {
   project?: string;
   host?: string;
   skipped?: boolean;
+  load?: boolean;
 }
 
 /**
@@ -911,6 +1067,9 @@ export interface Requests {
   'sidecar/undo': { params: UndoParams; result: UndoResult };
   'sidecar/why': { params: WhyParams; result: WhyResult };
   'sidecar/git': { params: GitParams; result: GitResult };
+  'sidecar/forward': { params: ForwardParams; result: ForwardResult };
+  'sidecar/ports': { params: PortsParams; result: PortsResult };
+  'sidecar/gpus': { params: GpusParams; result: GpusResult };
 }
 
 export interface Notifications {
@@ -919,6 +1078,7 @@ export interface Notifications {
   'sidecar/synced': { params: Synced };
   'sidecar/didChangeStatus': { params: Health };
   'sidecar/debugEnded': { params: DebugEnded };
+  'sidecar/forwarded': { params: Forwarded };
 }
 
 export interface ClientRequests {

@@ -303,7 +303,8 @@ class RunParams(Place, frozen=True, kw_only=True):
     shows them where it has the file open, else as they are saved. `recall`: without `args`, those
     that the target was last run with so; `args` are remembered, and ["--"] forgets them.
     `as_shell`: a person's shell, which may run on a login node, too. `frozen`: run from a copy of
-    the code, which later saves do not change; null as `hosts.X.freeze` says."""
+    the code, which later saves do not change; null as `hosts.X.freeze` says. `gpus`: give it so
+    many GPUs that are free, by CUDA_VISIBLE_DEVICES; `busy`: the freest ones, be they in use."""
 
     target: str
     args: list[str] = []
@@ -321,6 +322,8 @@ class RunParams(Place, frozen=True, kw_only=True):
     recall: bool = False
     as_shell: bool = False
     frozen: bool | None = None
+    gpus: int = 0
+    busy: bool = False
 
 
 class Folder(Message, frozen=True, kw_only=True):
@@ -653,6 +656,144 @@ class DebugEnded(Message, frozen=True, kw_only=True):
     why: str = ""
 
 
+# --- ports -----------------------------------------------------------------------------------
+
+
+class Port(Message, frozen=True, kw_only=True):
+    """A way to a port there, or one that there could be. `state`: "open" (`here` listens),
+    "offered" (a job of ours listens there, and nobody here yet), "known" (the configuration names
+    it; nothing is open yet), "held" (the person's own ssh has it), "failed" (`text` says why), or
+    "closed" (in `sidecar/forwarded` alone: it is gone from the list).
+
+    `here` and `there`: "127.0.0.1:6006", or a socket's path; `here` is "" where nothing listens.
+    `port` and `remote_port`: their numbers, 0 of a socket. `wanted`: the number that was asked for
+    here and is taken, 0 where it was to be had. `name`: what listens there ("TensorBoard"), as far
+    as its command line tells. `url`: what a browser can open, "" for what is no page. `source`:
+    "ssh" (a LocalForward), "settings", "asked", "job" (found with a running job) or
+    "service" (a server that we started). `text`: one line for people. `connections`: that
+    are open now."""
+
+    state: Literal["open", "offered", "known", "held", "failed", "closed"]
+    here: str
+    there: str
+    port: int = 0
+    remote_port: int = 0
+    wanted: int = 0
+    name: str = ""
+    url: str = ""
+    source: Literal["ssh", "settings", "asked", "job", "service"] = "asked"
+    job: str = ""
+    command: str = ""
+    text: str = ""
+    connections: int = 0
+
+
+class ForwardParams(Place, frozen=True, kw_only=True):
+    """Opens ways to ports there, and answers with them. `ports`: as `forward` of a host's settings
+    has them: "6006", "9000:127.0.0.1:9001", "9000:/run/there.sock", "/tmp/here.sock:9001"; none:
+    all that the settings and the LocalForwards of the ssh configuration name. `close`: ends them
+    instead, whoever opened them; a port's number there or here will do. `address`: where to listen
+    besides the loopback ("0.0.0.0"): then other machines get in too.
+
+    What a client opened is closed when the client goes, unless somebody else has it too."""
+
+    ports: list[str] = []
+    close: bool = False
+    address: str = ""
+
+
+class ForwardResult(Message, frozen=True, kw_only=True):
+    host: str
+    ports: list[Port]
+
+
+class PortsParams(Place, frozen=True, kw_only=True):
+    """`look`: and find out where running jobs listen, which needs a connection; without it nothing
+    is dialled."""
+
+    look: bool = True
+
+
+class PortsResult(Message, frozen=True, kw_only=True):
+    """All of the host, in the order of their numbers there; of jobs those of this project."""
+
+    host: str
+    ports: list[Port]
+
+
+class Forwarded(Message, frozen=True, kw_only=True):
+    """Notification `sidecar/forwarded`: a port of the host was opened, offered, closed, or is
+    otherwise not what was told before. The one with the same `there` is replaced by it; "closed"
+    removes it."""
+
+    project: str
+    host: str
+    port: Port
+
+
+# --- GPUs ------------------------------------------------------------------------------------
+
+
+class GpusParams(Place, frozen=True, kw_only=True):
+    """Looks now, which takes up to some seconds."""
+
+
+class GpuProcess(Message, frozen=True, kw_only=True):
+    """`user`, `command`: as far as they can be seen there. `memory`: bytes on the GPU, -1 where the
+    driver does not tell. `job`: of ours that it belongs to. `slice`: of a GPU in MIG mode, the
+    GPU instance's number, -1 for none."""
+
+    pid: int
+    user: str = ""
+    command: str = ""
+    memory: int = -1
+    job: str = ""
+    slice: int = -1
+
+
+class Gpu(Message, frozen=True, kw_only=True):
+    """A GPU, or a slice of one (`slice`: "1g.10gb", `parent`: the index of the GPU that it is a
+    part of). `uuid`: what CUDA_VISIBLE_DEVICES takes. `utilization`: percent, -1 where it is not
+    told, as of slices. Memory in bytes, -1 where it is not told. `claimed`: the job of ours that it
+    was given to. `free`: `--gpus` may choose it; `text`: why not."""
+
+    index: int
+    uuid: str
+    name: str
+    utilization: int = -1
+    memory_used: int = -1
+    memory_total: int = -1
+    processes: list[GpuProcess] = []
+    slice: str = ""
+    parent: int = -1
+    claimed: str = ""
+    free: bool = True
+    text: str = ""
+
+
+class Machine(Message, frozen=True, kw_only=True):
+    """`cpu_percent`: of all cores, over the last moment, -1 where it is not known; `load`: the
+    average of one minute; memory in bytes, `memory_available` as the kernel counts it."""
+
+    name: str
+    cpus: int
+    cpu_percent: int = -1
+    load: float = 0.0
+    memory_total: int = 0
+    memory_available: int = 0
+
+
+class GpusResult(Message, frozen=True, kw_only=True):
+    """`problem`: why no GPU is told, where there is a driver or a tool; "" where there is none at
+    all."""
+
+    host: str
+    machine: Machine
+    gpus: list[Gpu] = []
+    driver: str = ""
+    problem: str = ""
+
+
 # --- state -----------------------------------------------------------------------------------
 
 
@@ -668,7 +809,8 @@ class Health(Message, frozen=True, kw_only=True):
     """A project's state on one host. `state`: "idle" (not dialled), "connecting", "ready",
     "syncing", "question" (waits for a decision), "disconnected". `text` says it for people.
     `transfers`: large files that are being sent, told a few times a second. `in_use`: where the
-    project has several hosts, this is the one that saves and runs go to."""
+    project has several hosts, this is the one that saves and runs go to. `load`: how busy the
+    machine and its GPUs are, in a few words; looked at while somebody asks, or a job is shown."""
 
     project: str
     host: str
@@ -684,6 +826,7 @@ class Health(Message, frozen=True, kw_only=True):
     command: str = ""
     transfers: list[Transfer] = []
     in_use: bool = True
+    load: str = ""
 
 
 class HostsParams(Place, frozen=True, kw_only=True):
@@ -726,9 +869,11 @@ class SelectHostResult(Message, frozen=True, kw_only=True):
 
 class StatusParams(Place, frozen=True, kw_only=True):
     """All projects that the hub holds where `project` is ""; else that one, without dialling.
-    `skipped`: also say what the rules keep out of it, which takes up to some seconds."""
+    `skipped`: also say what the rules keep out of it, which takes up to some seconds. `load`: look
+    how busy the machines are that are connected, for at most a second."""
 
     skipped: bool = False
+    load: bool = False
 
 
 class StatusResult(Message, frozen=True, kw_only=True):
@@ -831,6 +976,9 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/undo": (UndoParams, UndoResult),
     "sidecar/why": (WhyParams, WhyResult),
     "sidecar/git": (GitParams, GitResult),
+    "sidecar/forward": (ForwardParams, ForwardResult),
+    "sidecar/ports": (PortsParams, PortsResult),
+    "sidecar/gpus": (GpusParams, GpusResult),
 }
 """Client to hub: parameters and result of each request."""
 
@@ -840,6 +988,7 @@ NOTIFICATIONS: dict[str, type[Message]] = {
     "sidecar/synced": Synced,
     "sidecar/didChangeStatus": Health,
     "sidecar/debugEnded": DebugEnded,
+    "sidecar/forwarded": Forwarded,
 }
 """Hub to client."""
 

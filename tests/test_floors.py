@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"config"}),
     frozenset({"ssh"}),
     frozenset({"remote"}),
-    frozenset({"sync", "jobs", "debug", "git"}),
+    frozenset({"sync", "jobs", "debug", "git", "forward"}),
     frozenset({"hub"}),
     frozenset({"lsp", "cli", "demo"}),
     frozenset({"daemon", "__main__"}),
@@ -55,6 +55,7 @@ BELOW_THE_ROOMS = (
     "failure",
     "private",
     "machine",
+    "sockets",
     "outbox",
     "backlog",
     "memory",
@@ -64,7 +65,7 @@ BELOW_THE_ROOMS = (
 
 TRAVELLING = ("core", "agent")
 FACES = ("lsp", "cli")
-BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug", "git")
+BEHIND_THE_HUB = ("agent", "ssh", "remote", "sync", "jobs", "debug", "git", "forward")
 
 # What a command that only asks the hub something must not pay for.
 HEAVY = {"asyncssh", "pygls", "lsprotocol", "watchfiles", "numpy", "debugpy"}

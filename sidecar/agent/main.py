@@ -152,7 +152,7 @@ ROUTES = (
     Route("environments", (m.Environment,), _environments),
     Route("ahead", (m.LookAhead,), _ahead),
     Route("interpreters", (m.Python, m.Survey), _interpreters),
-    Route("annex", (m.Keep, m.About, m.Packages), _annex),
+    Route("annex", (m.Keep, m.About, m.Packages, m.Look), _annex),
     Route("streams", (m.Spawn, m.Connect, m.Data, m.Eof, m.Window, m.Close), _streams),
     Route("notices", (m.Watch,), _notices),
     Route("git", (m.Git, m.GitMake, m.GitPack, m.GitMove, m.GitWant), _repositories),

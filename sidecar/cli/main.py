@@ -160,6 +160,14 @@ def parser() -> argparse.ArgumentParser:
         default=None,
         help="from a copy of the code, which later saves do not change (`freeze` of the host)",
     )
+    run.add_argument(
+        "--gpus",
+        type=int,
+        default=0,
+        metavar="N",
+        help="give it N GPUs that are free, and no other",
+    )
+    run.add_argument("--busy", action="store_true", help="with --gpus: the freest, though in use")
     add("shell", "run:shell", "a terminal there, in this folder", place)
     add("attach", "run:attach", "shows a job's output from its beginning on", place, job)
     logs = add("logs", "run:logs", "a job's output so far", place, job)
@@ -192,6 +200,20 @@ def parser() -> argparse.ArgumentParser:
         help="what failed last, or the job that is named, once more: stops at its exception",
     )
     _what_runs(debug, nargs="?", default="")
+
+    forward = add("forward", "ports:forward", "brings ports there here, until Ctrl-C", place, json)
+    forward.add_argument("--close", action="store_true", help="close these, whoever opened them")
+    forward.add_argument(
+        "--bind", default="", metavar="ADDRESS", help="listen there too: other machines get in"
+    )
+    forward.add_argument(
+        "ports",
+        nargs="*",
+        metavar="PORT",
+        help="PORT, HERE:THERE, HERE:HOST:THERE, or sockets' paths; none: what is configured",
+    )
+    add("ports", "ports:ports", "where jobs listen, and what is forwarded", place, json)
+    add("gpus", "gpus:gpus", "the GPUs there, and who uses them", place, json)
 
     status = add("status", "status:status", "connections, queues, conflicts", place, json)
     status.add_argument(

@@ -56,11 +56,20 @@ def run(options: argparse.Namespace) -> int:
             as_is=options.as_is,
             detach=options.detach,
             frozen=options.frozen,
+            gpus=_gpus(options),
+            busy=options.busy,
             first=first,
             last=last,
             **_terminal(wants_one),
         ),
     )
+
+
+def _gpus(options: argparse.Namespace) -> int:
+    count: int = options.gpus
+    if count < 0 or (options.busy and not count):
+        raise UsageError("--busy goes with --gpus N", "", "write --gpus 1 --busy")
+    return count
 
 
 def rerun(options: argparse.Namespace) -> int:
@@ -204,6 +213,8 @@ class _Job:
         """The request for what is said after a second Ctrl-C."""
         hub.on("sidecar/output", api.Output, self._output)
         hub.on("sidecar/exited", api.Exited, self._exited)
+        if sys.stderr.isatty():
+            hub.on("sidecar/forwarded", api.Forwarded, self._forwarded)
 
     def __enter__(self) -> _Job:
         """From here on SIGINT and SIGTERM are the job's; SIGHUP (the terminal was closed) ends us,
@@ -372,6 +383,11 @@ class _Job:
             if not os.isatty(1):
                 raise
             self._closed = self._unread = True  # the window was closed, and SIGHUP is on its way
+
+    def _forwarded(self, note: api.Forwarded) -> None:
+        """A port of this job: one line says where it can be reached, or how."""
+        if note.port.job == self.id and note.port.state in ("open", "offered", "held"):
+            terminal.say(f"{note.host}: {note.port.text}")
 
     def _show_held(self) -> None:
         for descriptor, linker in self._links.items():

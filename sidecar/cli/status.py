@@ -39,7 +39,9 @@ def status(options: argparse.Namespace) -> int:
         return 0
     with hub:
         # The project decides which notes come along; the sessions told are all.
-        found = hub.call("sidecar/status", api.StatusParams(host=options.host), api.StatusResult)
+        found = hub.call(
+            "sidecar/status", api.StatusParams(host=options.host, load=True), api.StatusResult
+        )
     if options.json:
         print(msgspec.json.encode(found).decode())
         return 0
@@ -50,7 +52,7 @@ def status(options: argparse.Namespace) -> int:
 def _verbose(options: argparse.Namespace) -> int:
     """This project alone, its notes, and what is not synced."""
     with place.connect(options) as hub:
-        params = api.StatusParams(**place.where(options), skipped=True)
+        params = api.StatusParams(**place.where(options), skipped=True, load=True)
         found = hub.call("sidecar/status", params, api.StatusResult)
     if options.json:
         print(msgspec.json.encode(found).decode())
@@ -88,6 +90,9 @@ def _print(found: api.StatusResult) -> None:
     for one, line in zip(found.sessions, lines[1:], strict=True):
         colour = _COLOURS.get(one.state, "")
         print(line.replace(one.state, terminal.painted(one.state, colour), 1) if colour else line)
+    for one in found.sessions:
+        if one.load:
+            print(f"{one.host}: {terminal.one_line(one.load)}")
 
 
 def print_skipped(rules: Sequence[api.Skipped], stream: TextIO) -> None:

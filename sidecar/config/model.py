@@ -32,7 +32,11 @@ class Host(Settings, frozen=True, kw_only=True):
     env: Annotated[dict[str, str] | list[str], values.ENVIRONMENT] = {}
     """Values for jobs; or names of variables to pass on from here."""
     forward: Annotated[list[str], values.FORWARDS] = []
-    """Ports, each "PORT" or "PORT:HOST:PORT", reachable here on the loopback only."""
+    """Ports there, each "PORT" or "PORT:HOST:PORT", that can be reached here, on the loopback only;
+    a path in a port's place is a socket's."""
+    ports: Literal["offer", "forward", "ignore"] = "offer"
+    """What becomes of a port on which a job starts to listen: it is told, forwarded at once, or
+    left alone. One that `forward` or a LocalForward names is always forwarded."""
     launch: Annotated[str | None, values.COMMAND] = None
     """What every job's command is put behind, such as "srun --gres=gpu:1"; "" is nothing, also on
     the login node of a cluster, where nothing runs as long as it is left out."""

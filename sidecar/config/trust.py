@@ -5,7 +5,8 @@ it (git.py). These of its settings run commands, choose a machine or take someth
 and have no effect before trust: `ssh` (unless it is a Host of the person's own ssh configuration),
 `setup`, `launch`, `via`, `transport`; a `python` by its path, since the agent is started with it
 before the person ran anything; an `env` that names variables to pass on, which may hold secrets;
-and a `path` or `state` in a dot-folder, or where programs are started from.
+a `forward` that puts a socket somewhere on this machine; and a `path` or `state` in a dot-folder,
+or where programs are started from.
 Trust is given to each setting as it reads now, and kept outside the project: a changed one is
 asked about again, an unchanged one is not.
 """
@@ -58,6 +59,8 @@ def needs_trust(key: Key, value: object, own_hosts: Collection[str]) -> bool:
         return value not in own_hosts
     if name == "env":
         return isinstance(value, list)
+    if name == "forward" and isinstance(value, list):
+        return any(str(one).startswith("/") for one in value)
     if name == "python":
         return str(value).startswith(("/", "~", "$"))
     return name in _COMMANDS or (name in _FOLDERS and _in_odd_place(str(value)))

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sidecar.config import forwards
+
 
 class Form(NamedTuple):
     """Annotates a field. `parse` returns the value or raises ValueError, whose text (if any)
@@ -25,7 +27,6 @@ _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_FORWARD = re.compile(r"(\d{1,5})(?::(\[[0-9A-Fa-f:.]+\]|[^:\s/]+):(\d{1,5}))?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -83,12 +84,9 @@ def _script(value: object) -> object:
 
 def _forward(value: object) -> object:
     text = str(value) if type(value) is int else value
-    match = _FORWARD.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
+    if not isinstance(text, str):
         raise ValueError
-    ports = [int(port) for port in (match[1], match[3]) if port is not None]
-    if not all(0 < port < 65536 for port in ports):
-        raise ValueError("a port is between 1 and 65535")
+    forwards.parse(text)
     return text
 
 

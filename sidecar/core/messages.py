@@ -843,6 +843,18 @@ class Told(NamedTuple):
     body: bytes
 
 
+# --- ports, GPUs -----------------------------------------------------------------------------
+
+
+class Look(NamedTuple):
+    """What this machine has and does: `body` is JSON, the name of a question and what it needs
+    (agent/jobs/looks.py). Answered by Told. From the agent, with `id` 0: what it was asked to
+    watch has changed."""
+
+    id: int
+    body: bytes
+
+
 # --- processes, connections ------------------------------------------------------------------
 
 
@@ -1019,7 +1031,7 @@ Message = Union[
     Trash, Restore, Restored, Describe, Described, Discard,
     Git, GitSeen, GitMake, GitPack, GitMove, GitMoved, GitWant, GitPart,
     Run, Started, RunRefused, Without, Tail, Untail, Hold, Output, Stuck, Exited, Input, Taken,
-    Resize, Signal, Jobs, JobList, Keep, About, Packages, Told,
+    Resize, Signal, Jobs, JobList, Keep, About, Packages, Told, Look,
     Environment, EnvironmentReady, SetupFailed, Python, PythonFound, Survey, Surveyed,
     Install, InstallPart, Installed,
     Spawn, Connect, Connected, Data, Eof, Window, Close,

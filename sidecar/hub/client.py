@@ -96,6 +96,10 @@ class Client:
         if self.knows_sidecar:
             self.peer.post("sidecar/debugEnded", end)
 
+    def forwarded(self, note: api.Forwarded) -> None:
+        if self.knows_sidecar:
+            self.peer.post("sidecar/forwarded", note)
+
     def run_begins(self) -> None:
         """A run that it asked for is about to start: what it shows of the last one is old."""
 

@@ -6,7 +6,8 @@ import posixpath
 import re
 import shlex
 
-from sidecar.errors import RunError
+from sidecar import api
+from sidecar.errors import RunError, UsageError
 from sidecar.hub.sessions import Session
 
 _SAYS_TASKS = re.compile(r"-[nNl]\d*$|--(pty|label|nodes|ntasks|ntasks-per-node)(=|$)")
@@ -38,6 +39,23 @@ def variables(launch: str) -> dict[str, str]:
     words = shlex.split(launch)
     has_srun = any(posixpath.basename(word) == "srun" for word in words)
     return {"SLURM_DISABLE_STATUS": "1"} if has_srun else {}
+
+
+def gpus(params: api.RunParams, launch: str) -> str:
+    """How many GPUs a run wants, as its record says until they are chosen; "" for none.
+
+    Raises:
+        UsageError: it goes on to another machine, whose GPUs are somebody else's to give.
+    """
+    if params.gpus <= 0:
+        return ""
+    if launch:
+        raise UsageError(
+            "--gpus chooses among the GPUs of the machine that the agent runs on",
+            f"the program is put behind `{launch}`",
+            "have the launcher give them, as `srun --gres=gpu:2` does",
+        )
+    return f"{params.gpus} busy" if params.busy else str(params.gpus)
 
 
 async def refuse_a_login_node(session: Session) -> None:

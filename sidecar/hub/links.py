@@ -56,6 +56,16 @@ class Tenant(Protocol):
         """State or text is another."""
 
 
+class Companion(Protocol):
+    """What lives with a link, and does not keep it. Told in the loop, must not block."""
+
+    def connected(self, agent: AgentConnection) -> None:
+        """For the first time, or again."""
+
+    def shut(self) -> None:
+        """The link is closed."""
+
+
 class Link:
     """The way to one host. Belongs to `Links`."""
 
@@ -68,6 +78,7 @@ class Link:
         self.agent: AgentConnection | None = None
         self.transport_name = ""
         self.tenants: set[Tenant] = set()
+        self.companions: list[Companion] = []
         self._python = python
         self._transport: Transport | None = None
         self._memory = _Memory(destination)
@@ -83,6 +94,11 @@ class Link:
     @property
     def host(self) -> str:
         return self.destination.ssh
+
+    @property
+    def transport(self) -> Transport | None:
+        """What the agent is reached by, while there is one."""
+        return self._transport
 
     async def connect(self, *, unasked: bool = False) -> AgentConnection:
         """The agent, dialled if need be. Questions go to whoever asked first; all who wait share
@@ -131,6 +147,8 @@ class Link:
         return error
 
     async def close(self) -> None:
+        for one in self.companions:
+            one.shut()
         self._stop_watching()
         if self._dialling is not None:
             self._dialling.cancel()
@@ -175,6 +193,8 @@ class Link:
         self._memory.asked, self.transport_name = transport.asked, transport.name
         log.info("connected to %s by %s", self.host, transport.name)
         self._watching = in_nobodys_name(self._watch(agent), name=f"link {self.host}")
+        for one in self.companions:
+            one.connected(agent)
         self._tell("ready", f"connected to {self.host}")
         return agent
 

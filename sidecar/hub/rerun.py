@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True):
     module: bool = False
     cwd: str = ""
     env: list[str] = []
+    gpus: int = 0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -71,6 +72,7 @@ def request(params: api.RunParams, looked: Looked, root: str) -> str:
         module=params.module,
         cwd=os.path.relpath(os.path.realpath(params.cwd or root), os.path.realpath(root)),
         env=sorted(params.env),
+        gpus=params.gpus,
     )
     return msgspec.json.encode(asked).decode()
 
@@ -112,6 +114,7 @@ def params(
         module=asked.module,
         cwd=cwd,
         env=given.env,
+        gpus=asked.gpus,
         as_is=given.as_is or given.frozen,
         detach=given.detach,
         terminal=given.terminal,

@@ -22,6 +22,7 @@ from sidecar.hub import advice, frozen, launching, rerun, target
 from sidecar.hub.client import Client, in_nobodys_name
 from sidecar.hub.commit import Commit, commit_of, diff_of
 from sidecar.hub.consent import MOST_RECORDED, Consent
+from sidecar.hub.forwarding import Forwarding
 from sidecar.hub.leftovers import Leftovers
 from sidecar.hub.patience import Patience
 from sidecar.hub.registry import Registry
@@ -44,8 +45,8 @@ that did start is then found, not started twice."""
 class Runs:
     """Jobs for all clients."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, forwarding: Forwarding) -> None:
+        self._registry, self._forwarding = registry, forwarding
         self.leftovers = Leftovers()
         self._warned: weakref.WeakSet[Session] = weakref.WeakSet()
         self._viewing: dict[asyncio.Task[None], Client] = {}
@@ -146,6 +147,7 @@ class Runs:
                 "differing": "\n".join(consent.differing[:MOST_RECORDED]),
                 "launch": launch,
                 "frozen": copy,
+                "gpus": launching.gpus(params, launch),
                 "request": rerun.request(params, looked, str(session.root)),
                 **(code.own if code else {}),
             },
@@ -161,10 +163,12 @@ class Runs:
         job = await (starting if copy else Patience(client, session, agent, name).with_(starting))
         if known.dirty and not code:
             self._behind(agent, session, job.id, known)
+        self._forwarding.started(session)
         if not params.detach:
             explain = partial(advice.explained, session, params.cwd)
             finder = _Finder(self._registry, session, job.id)
-            self._view(session, client, Viewer(client, finder, job=job, explain=explain))
+            viewer = Viewer(client, finder, job=job, explain=explain)
+            self._view(session, client, viewer, job.id)
             self.leftovers.started(client, session, job)
         before = await self.leftovers.told(greeting)
         if before and client.is_editor:
@@ -322,7 +326,7 @@ class Runs:
             until=until,
             explain=partial(advice.explained, session, ""),
         )
-        self._view(session, client, viewer)
+        self._view(session, client, viewer, job.id)
         terminal = known is not None and known.terminal
         return api.AttachResult(
             job=job.id,
@@ -348,10 +352,12 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _view(self, session: Session, client: Client, viewer: Viewer) -> None:
+    def _view(self, session: Session, client: Client, viewer: Viewer, job: str) -> None:
+        nobody_looks = self._forwarding.shown(session, job)
         task = in_nobodys_name(viewer.run(), name=f"view a job on {session.name}")
         self._viewing[task] = client
         task.add_done_callback(self._viewed)
+        task.add_done_callback(lambda task: nobody_looks())
 
     def _viewed(self, task: asyncio.Task[None]) -> None:
         del self._viewing[task]

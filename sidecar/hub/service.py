@@ -23,7 +23,9 @@ from sidecar.hub import target
 from sidecar.hub.choosing import Choosing
 from sidecar.hub.client import Client
 from sidecar.hub.debugging import Debugging
+from sidecar.hub.forwarding import Forwarding
 from sidecar.hub.hosts import Hosts
+from sidecar.hub.machines import Machines
 from sidecar.hub.registry import Registry, local_paths
 from sidecar.hub.remembered import Arguments
 from sidecar.hub.repairs import Repairs
@@ -40,7 +42,9 @@ class Service:
     def __init__(self, on_change: Callable[[], None]) -> None:
         """`on_change`: `busy` may have changed."""
         self._registry = Registry(on_change)
-        self._runs = Runs(self._registry)
+        self._forwarding = Forwarding(self._registry)
+        self._machines = Machines(self._registry)
+        self._runs = Runs(self._registry, self._forwarding)
         self._choosing = Choosing(self._registry)
         self.debugging = Debugging(self._registry)
         self._repairs = Repairs(self._registry)
@@ -74,6 +78,9 @@ class Service:
             "sidecar/undo": self._repairs.undo,
             "sidecar/why": self._repairs.why,
             "sidecar/git": self._repositories.git,
+            "sidecar/forward": self._forwarding.forward,
+            "sidecar/ports": self._forwarding.ports,
+            "sidecar/gpus": self._machines.gpus,
         }
 
     @property
@@ -211,6 +218,8 @@ class Service:
                 told = self._why_not_open(client, project)
             if params.skipped:
                 skipped = await self._repairs.skipped(client, project)
+        if params.load:
+            await self._machines.look(sessions)
         told += [one.health() for one in sessions if not params.host or one.name == params.host]
         return api.StatusResult(
             hub_pid=os.getpid(),

@@ -44,7 +44,17 @@ from sidecar.sync.trees.stored import Stored
 
 log = logging.getLogger(__name__)
 
-OF_JOBS = ("python", "setup", "env", "launch", "log_max", "on_quit", "freeze")
+OF_JOBS = (
+    "python",
+    "setup",
+    "env",
+    "launch",
+    "log_max",
+    "on_quit",
+    "freeze",
+    "forward",
+    "ports",
+)
 """Settings of a host that a session may take while it stands."""
 
 TOLD_EVERY = 0.05
@@ -73,6 +83,8 @@ class Session:
         self.in_use = True
         """Runs and saves go here where no host is named; the registry knows."""
         self.links = True
+        self.load = ""
+        """How busy its machine was when somebody last looked, while the connection stands."""
         self.failed: SidecarError | None = None
         """Why both sides could not be brought together, when the way there stands."""
         self._links, self._lock, self._on_change = links, lock, on_change
@@ -466,6 +478,7 @@ class Session:
             last_sync=self.engine.last_sync,
             transfers=[api.Transfer(**one._asdict()) for one in self.engine.transfers],
             in_use=self.in_use,
+            load=self.load if agent else "",
         )
 
     def _state(

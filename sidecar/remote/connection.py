@@ -364,7 +364,7 @@ class AgentConnection:
                 self._streams.pop(number).closed(message)
         elif kind is messages.Fail and number == 0:
             self._link_failure(message)
-        elif number is None:
+        elif not number:
             self._tell(message)
         elif number in self._parts:
             self._parts[number].put(frame, message)

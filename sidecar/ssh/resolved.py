@@ -90,6 +90,8 @@ class Resolved:
     set_env: tuple[tuple[str, str], ...] = ()
     send_env: tuple[str, ...] = ()
     forward_agent: bool = False
+    local_forwards: tuple[str, ...] = ()
+    """LocalForward lines as ssh prints them (config/forwards.py)."""
     control_path: str = ""
     control_persist: float = 0.0
     """Seconds for which a connection that nobody uses is kept; `inf` for ever."""
@@ -261,6 +263,9 @@ def build(
         ),
         send_env=tuple(options.get("sendenv", ())),
         forward_agent=one("forwardagent", "no").lower() in ("yes", "true"),
+        local_forwards=()
+        if flag("clearallforwardings", False)
+        else tuple(options.get("localforward", ())),
         control_path=named("controlpath"),
         control_persist=persist if persist is not None else number("controlpersist"),
         local_command=named("localcommand") if flag("permitlocalcommand", False) else "",

@@ -7,7 +7,6 @@ difference to the commit comes from the laptop behind the run.
 
 import json
 import os
-import subprocess
 import time
 import zlib
 from typing import Any, Callable, Dict, List, Optional
@@ -15,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional
 from sidecar.agent import private
 from sidecar.agent.environment import packages
 from sidecar.agent.failure import Failure
+from sidecar.agent.jobs import gpus, looks
 from sidecar.agent.supervisor import records
 from sidecar.core import messages as m
 
@@ -24,9 +24,6 @@ VERSION = 1
 
 MOST_DIFF = 1 << 20
 """Bytes that a difference unfolds to; the laptop sends a quarter of it."""
-
-PATIENCE = 10.0
-"""Seconds for nvidia-smi, which on a machine with many cards takes one or two."""
 
 FRESH = 300.0
 """Seconds for which the list of cards is believed."""
@@ -40,10 +37,11 @@ class Annex:
         state: this machine's state folder.
     """
 
-    TYPES = (m.Keep, m.About, m.Packages)
+    TYPES = (m.Keep, m.About, m.Packages, m.Look)
 
     def __init__(self, send: Callable[..., None], state: str) -> None:
         self._send, self._state = send, state
+        self._looks = looks.Looks(send, state)
 
     def handle(self, message: Any) -> None:
         try:
@@ -54,10 +52,15 @@ class Annex:
             elif isinstance(message, m.Packages):
                 found = {"packages": installed(message.python, message.version)}
                 self._send(m.Told(message.id, _packed(found)))
+            elif isinstance(message, m.Look):
+                self._looks.handle(message)
         except Failure as error:
             request = getattr(message, "id", 0)
             if request:
                 self._send(m.Fail(request, error.code, error.what, error.why, error.fix))
+
+    def close(self) -> None:
+        self._looks.close()
 
     def _folder(self, job: str) -> str:
         private.folder(self._state, "jobs")
@@ -114,42 +117,42 @@ def installed(python: str, version: str) -> Dict[str, str]:
     return packages.installed(packages.folders(prefix, version))
 
 
-def visible(found: List[str], wanted: Optional[str]) -> List[str]:
-    """Of the cards, those that CUDA_VISIBLE_DEVICES leaves; all where it is not set, or names them
-    by something else than their numbers."""
-    if wanted is None:
-        return found
-    numbers = [one.strip() for one in wanted.split(",") if one.strip()]
-    if any(not one.isdecimal() for one in numbers):
-        return [] if numbers == ["-1"] else found
-    return [card for card in found if card.partition(" ")[0] in numbers]
+def visible(found: List[gpus.Gpu], wanted: Optional[str]) -> List[str]:
+    """Of the cards, those that CUDA_VISIBLE_DEVICES leaves, as "0 NVIDIA H200"; all where it is not
+    set, or names none of them."""
+    named = [one.strip() for one in (wanted or "").split(",") if one.strip()]
+    if wanted is not None and (not named or named == ["-1"]):
+        return []
+    left = [
+        one
+        for one in found
+        if wanted is None
+        or (str(one.number) in named and not one.slice)
+        or any(one.uuid.startswith(name) for name in named if not name.isdecimal())
+    ]
+    return [_shown(one) for one in left or found if not one.mig]
+
+
+def _shown(one: gpus.Gpu) -> str:
+    return "%d %s%s" % (
+        one.parent if one.slice else one.number,
+        one.name,
+        " MIG %s" % one.slice if one.slice else "",
+    )
 
 
 _cards: List[Any] = [float("-inf"), []]
 
 
-def cards() -> List[str]:
-    """NVIDIA's cards in this machine: "0 NVIDIA H200"."""
+def cards() -> List[gpus.Gpu]:
+    """NVIDIA's cards in this machine, and their slices."""
     if time.monotonic() - _cards[0] > FRESH:
-        _cards[:] = [time.monotonic(), _asked() if packages.driver() else []]
+        try:
+            found = gpus.survey() if packages.driver() else []
+        except gpus.GpuError:
+            found = []  # a driver that hangs
+        _cards[:] = [time.monotonic(), found]
     return list(_cards[1])
-
-
-def _asked() -> List[str]:
-    command = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []  # no such program, or a driver that hangs
-    lines = answer.stdout.decode("utf-8", "replace").splitlines()
-    return [line.replace(",", "", 1).strip() for line in lines if line.strip()]
 
 
 def _packed(found: Dict[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ from sidecar.agent.failure import Failure
 from sidecar.agent.jobs import (
     annex,
     attachment,
+    claims,
     frozen,
     frozen_path,
     gpus,
@@ -185,6 +186,8 @@ class Jobs:
                 if why:
                     self._send(m.RunRefused(run.id, run.job, why, identity.pack(entries)))
                     return
+                if run.record.get("gpus"):
+                    run = self._with_gpus(run)
                 spec = self._spec(run, folder)
                 if run.frozen:
                     spec = self._from_frozen(run, spec)
@@ -212,6 +215,8 @@ class Jobs:
             self._fail(run.id, Failure("start-failed", "The job cannot be started", str(error)))
         finally:
             self._waiting.pop(run.job, None)
+            if run.record.get("gpus") and not os.path.lexists(folder):
+                claims.let_go(self._state, run.job)
 
     def _supervisor(self, job: str = "") -> detach.Supervisor:
         if self.lasting is None:
@@ -243,6 +248,13 @@ class Jobs:
             copy = frozen.make(root, managed, order, run.after, run.frozen, run.force)
         frozen.needed_by(copy, spec.folder)
         return spec._replace(env=frozen_path.lead(spec.env, root.name, copy.path, run.ahead))
+
+    def _with_gpus(self, run: m.Run) -> m.Run:
+        """The same, with so many GPUs chosen for it; the record names them then."""
+        count, _, busy = run.record["gpus"].partition(" ")
+        chosen = ",".join(claims.choose(self._state, run.job, int(count), bool(busy)))
+        env = {**run.env, "CUDA_VISIBLE_DEVICES": chosen}
+        return run._replace(env=env, record={**run.record, "gpus": chosen})
 
     def _spec(self, run: m.Run, folder: str) -> Spec:
         """What the supervisor is told.
