@@ -113,10 +113,11 @@ class Readings:
     def injected(self) -> Iterator[None]:
         opened, read_at = local_files._open, local_files.Source.read_at
 
-        def opening(root: Path, path: str) -> int:
-            if path in self.locked:
+        def opening(folder: int | None, name: str) -> int:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
+            if any(path.endswith(f"/{locked}") for locked in self.locked):
                 raise PermissionError(errno.EACCES, "somebody has it open", path)
-            return opened(root, path)
+            return opened(folder, name)
 
         def reading(source: Any, offset: int, length: int) -> bytes:
             if offset and self._rng.random() < self.changing:

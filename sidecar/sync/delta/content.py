@@ -64,10 +64,10 @@ async def read(
         Changed: it does not stay the same while it is read.
         OSError: it cannot be read.
     """
-    found = _found(root, path)
+    found, data = _found(root, path)
     if found.kind == FILE and found.size > SMALL:
         return await asyncio.to_thread(_read_large, root, path, known, early)
-    return _read_rest(root, path, found)
+    return _read_rest(root, path, found, data)
 
 
 def read_now(
@@ -82,9 +82,9 @@ def read_now(
     Args:
         whole: bytes up to which the data of a large file is kept, too.
     """
-    found = _found(root, path)
+    found, data = _found(root, path)
     if found.kind != FILE or found.size <= SMALL:
-        return _read_rest(root, path, found)
+        return _read_rest(root, path, found, data)
     read = _read_large(root, path, known, early)
     if read.identity.size > whole:
         return read
@@ -94,14 +94,14 @@ def read_now(
     return read._replace(data=data)
 
 
-def _found(root: Path, path: str) -> Identity:
-    found = local_files.lookup(root, path)
+def _found(root: Path, path: str) -> tuple[Identity, bytes | None]:
+    found, data = local_files.look(root, path, SMALL)
     if found is None:
         raise FileNotFoundError(path)
-    return found
+    return found, data
 
 
-def _read_rest(root: Path, path: str, found: Identity) -> Content:
+def _read_rest(root: Path, path: str, found: Identity, data: bytes | None) -> Content:
     """What is no large file."""
     if found.kind == DIRECTORY:
         return Content(tree.FOLDER, found)
@@ -110,11 +110,8 @@ def _read_rest(root: Path, path: str, found: Identity) -> Content:
         return Content(tree.link(target), found, os.fsencode(target))
     if found.kind != FILE:
         return Content(tree.STRANGE, found)
-    return _read_small(root, path)
-
-
-def _read_small(root: Path, path: str) -> Content:
-    found, data = local_files.read(root, path, 2 * SMALL)
+    if data is None:  # it changed under our eyes
+        found, data = local_files.read(root, path, 2 * SMALL)
     fresh = local_files.may_hide_a_change(found, time.time_ns())
     node = tree.file(delta.content_digest(data), found.executable)
     return Content(node, found, data, fresh=fresh)

@@ -104,3 +104,14 @@ def test_their_bytes_are_bounded(
 def test_a_damaged_one_is_as_good_as_none(store: SignatureStore, tmp_path: Path) -> None:
     (tmp_path / "signatures" / "a").write_bytes(ONE.to_bytes()[:-1])
     assert store.get("a") is None
+
+
+def test_many_at_once_are_trimmed_to_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signatures, "KEPT", 3)
+    store = SignatureStore(tmp_path)
+    for number in range(signatures.TRIMMED + 5):
+        store.put(f"{number:032x}", ONE)
+    store.close()
+    assert len(list(tmp_path.iterdir())) == 3

@@ -151,3 +151,37 @@ def test_without_descriptors_of_folders_links_are_refused_too(
     assert local_files.read(tmp_path, "d/f", 10)[1] == b"x"
     with pytest.raises(NotADirectoryError):
         local_files.read(tmp_path, "l/f", 10)
+
+
+def test_one_look_tells_what_is_there_and_has_a_small_files_content(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/small").write_bytes(b"12345")
+    (tmp_path / "folder/large").write_bytes(b"123456")
+    os.mkfifo(tmp_path / "folder/fifo")
+    (tmp_path / "folder/link").symlink_to("small")
+    for name, content in {
+        "small": b"12345",
+        "large": None,
+        "fifo": None,
+        "link": None,
+        "gone": None,
+        "small/below": None,
+    }.items():
+        path = f"folder/{name}"
+        found = local_files.lookup(tmp_path, path)
+        assert local_files.look(tmp_path, path, 5) == (found, content)
+
+
+def test_a_look_at_a_file_that_changes_meanwhile_has_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"before")
+    found = local_files.lookup(tmp_path, "file")
+    read_at = local_files.Source.read_at
+
+    def changing(source: local_files.Source, offset: int, length: int) -> bytes:
+        (tmp_path / "file").write_bytes(b"a longer one")
+        return read_at(source, offset, length)
+
+    monkeypatch.setattr(local_files.Source, "read_at", changing)
+    assert local_files.look(tmp_path, "file", 100) == (found, None)
