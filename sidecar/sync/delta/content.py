@@ -64,7 +64,8 @@ async def read(
         Changed: it does not stay the same while it is read.
         OSError: it cannot be read.
     """
-    found, data = _found(root, path)
+    with local_files.Folders(root) as folders:
+        found, data = _found(folders, path)
     if found.kind == FILE and found.size > SMALL:
         return await asyncio.to_thread(_read_large, root, path, known, early)
     return _read_rest(root, path, found, data)
@@ -76,13 +77,19 @@ def read_now(
     known: Known = nothing_known,
     early: Early = nobody,
     whole: int = SMALL,
+    folders: local_files.Folders | None = None,
 ) -> Content:
     """As `read`, on this thread.
 
     Args:
+        folders: of the root, where more is read.
         whole: bytes up to which the data of a large file is kept, too.
     """
-    found, data = _found(root, path)
+    if folders is not None:
+        found, data = _found(folders, path)
+    else:
+        with local_files.Folders(root) as folders:
+            found, data = _found(folders, path)
     if found.kind != FILE or found.size <= SMALL:
         return _read_rest(root, path, found, data)
     read = _read_large(root, path, known, early)
@@ -94,8 +101,8 @@ def read_now(
     return read._replace(data=data)
 
 
-def _found(root: Path, path: str) -> tuple[Identity, bytes | None]:
-    found, data = local_files.look(root, path, SMALL)
+def _found(folders: local_files.Folders, path: str) -> tuple[Identity, bytes | None]:
+    found, data = local_files.look(folders, path, SMALL)
     if found is None:
         raise FileNotFoundError(path)
     return found, data

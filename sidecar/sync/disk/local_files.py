@@ -106,25 +106,56 @@ def _source(descriptor: int, expected: Identity | None = None) -> Iterator[Sourc
         os.close(descriptor)
 
 
-def look(root: Path, path: str, limit: int) -> tuple[Identity | None, bytes | None]:
+class Folders:
+    """The folders of a project, for who reads many paths of the same ones in a row: the way to the
+    last one stays open, which saves half of the calls that each small file takes (and in each of
+    them the thread may have to wait for the interpreter). For a moment only, and one thread: a
+    folder that another takes the place of is read as it was until then."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._at: str | None = None
+        self._way = contextlib.ExitStack()
+        self._folder: int | None = None
+
+    def __enter__(self) -> Folders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._way.close()
+
+    def parent(self, path: str) -> tuple[int | None, str]:
+        """As `opened_parent`; the descriptor stays ours."""
+        above, _, name = path.rpartition("/")
+        if not _WALKS or above != self._at:
+            self._way.close()
+            self._at = None
+            self._folder, name = self._way.enter_context(opened_parent(self._root, path))
+            self._at = above
+        else:
+            names.check(path)
+        return self._folder, name
+
+
+def look(folders: Folders, path: str, limit: int) -> tuple[Identity | None, bytes | None]:
     """What is at a path, as `lookup` says it; of a file up to `limit` bytes that stays the same
-    its content, too. One way to the folder for both, which for a small file is half of the time.
+    its content, too.
 
     Raises:
         OSError: it cannot be told, or not be read.
     """
     try:
-        with opened_parent(root, path) as (folder, name):
-            found = identity.from_stat(os.lstat(name, dir_fd=folder))
-            if found.kind != FILE or found.size > limit:
-                return found, None
-            try:
-                with _source(_open(folder, name), found) as source:
-                    data = source.read_at(0, source.size)
-                    source.check_unchanged()
-            except Changed:
-                return found, None
-            return found, data
+        folder, name = folders.parent(path)
+        found = identity.from_stat(os.lstat(name, dir_fd=folder))
+        if found.kind != FILE or found.size > limit:
+            return found, None
+        try:
+            with _source(_open(folder, name), found) as source:
+                data = source.read_at(0, source.size)
+                source.check_unchanged()
+        except Changed:
+            return found, None
+        return found, data
     except (FileNotFoundError, NotADirectoryError):
         return None, None
 

@@ -148,18 +148,21 @@ class Here:
         """
         read: list[tuple[str, Content | Unreadable | None]] = []
         size = 0
-        for path in paths:
-            found: Content | Unreadable | None
-            limit = WHOLE if whole(path) else content.SMALL
-            try:
-                found = content.read_now(self.root, path, self._known, self._early, limit)
-            except _FAILURES as error:
-                found = _problem(error)
-            read.append((path, found))
-            if isinstance(found, Content) and found.data:
-                size += len(found.data)
-                if size >= enough:
-                    break
+        with local_files.Folders(self.root) as folders:
+            for path in paths:
+                found: Content | Unreadable | None
+                limit = WHOLE if whole(path) else content.SMALL
+                try:
+                    found = content.read_now(
+                        self.root, path, self._known, self._early, limit, folders
+                    )
+                except _FAILURES as error:
+                    found = _problem(error)
+                read.append((path, found))
+                if isinstance(found, Content) and found.data:
+                    size += len(found.data)
+                    if size >= enough:
+                        break
         return read
 
     def sizes(self, paths: Iterable[str]) -> dict[str, int]:

@@ -169,7 +169,8 @@ def test_one_look_tells_what_is_there_and_has_a_small_files_content(tmp_path: Pa
     }.items():
         path = f"folder/{name}"
         found = local_files.lookup(tmp_path, path)
-        assert local_files.look(tmp_path, path, 5) == (found, content)
+        with local_files.Folders(tmp_path) as folders:
+            assert local_files.look(folders, path, 5) == (found, content)
 
 
 def test_a_look_at_a_file_that_changes_meanwhile_has_no_content(
@@ -184,4 +185,26 @@ def test_a_look_at_a_file_that_changes_meanwhile_has_no_content(
         return read_at(source, offset, length)
 
     monkeypatch.setattr(local_files.Source, "read_at", changing)
-    assert local_files.look(tmp_path, "file", 100) == (found, None)
+    with local_files.Folders(tmp_path) as folders:
+        assert local_files.look(folders, "file", 100) == (found, None)
+
+
+def test_folders_that_stay_open_tell_of_each_path_what_a_walk_of_its_own_does(
+    tmp_path: Path,
+) -> None:
+    for path in ("a/b/one", "a/b/two", "a/three", "four"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    (tmp_path / "link").symlink_to("a")
+    tried = ["a/b/one", "a/b/two", "link/three", "a/b/two", "a/three", "four", "x/y", "a/b/one"]
+    before = len(os.listdir("/dev/fd"))
+    with local_files.Folders(tmp_path) as folders:
+        for path in tried:
+            found = local_files.lookup(tmp_path, path)
+            content = path.encode() if found else None
+            assert local_files.look(folders, path, 100) == (found, content)
+        with pytest.raises(PathError):
+            local_files.look(folders, "../secret", 100)
+        with pytest.raises(PathError):
+            folders.parent("a/b/..")
+    assert len(os.listdir("/dev/fd")) == before
