@@ -29,7 +29,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.core import tree
+from sidecar.core import delta, tree
 from sidecar.errors import SidecarError
 from sidecar.sync.decisions.resolve import Resolver
 from sidecar.sync.decisions.undo import Undo
@@ -588,13 +588,17 @@ class Sequence:
             path = chosen.copy.path
             self.say(f"undo there: {path}")
             before = {one.place for one in found if one is not chosen}  # whose place is free now
-            await undo.restore([chosen])
             trash = self.there / ".sidecar/trash"
+            content = (trash / chosen.place).read_bytes()
+            agreed = self.sides.engine._base.entries.get(path)
+            await undo.restore([chosen])
             for one in (await undo.copies([path]))[0]:
                 is_new = one.place and one.place not in before
                 if is_new and one.copy.kind == "file":  # what the undo replaced
                     self.written_there.pop((trash / one.place).read_bytes(), None)
-            self.written_there[(self.there / path).read_bytes()] = path
+            # What was agreed on last is nobody's edit: what was done here since goes over it.
+            if agreed is None or agreed.node.digest != delta.content_digest(content):
+                self.written_there[content] = path
 
     async def resolve(self) -> None:
         """Somebody decides about all that there is to decide."""
