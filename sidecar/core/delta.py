@@ -12,7 +12,7 @@ applying them needs no more than this module.
 Source of the idea: A. Tridgell, P. Mackerras, "The rsync algorithm", TR-CS-96-05, 1996.
 """
 
-from typing import Any, List, NamedTuple, Tuple, Union
+from typing import Any, List, NamedTuple, Tuple, Union, Union
 
 from sidecar.core.blake2 import blake2b
 
@@ -83,7 +83,7 @@ class ContentDigest:
         return str(whole.hexdigest())
 
 
-def leaf_digest(data: bytes) -> bytes:
+def leaf_digest(data: Union[bytes, memoryview]) -> bytes:
     return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 

@@ -153,7 +153,8 @@ def _alike(operations: Iterable[Copy | Span], old_size: int, size: int, stretch:
 
 
 def _hash(data: bytes, block: int, seed: int) -> _Hashed:
-    leaves = b"".join(delta.leaf_digest(data[at : at + LEAF]) for at in range(0, len(data), LEAF))
+    view = memoryview(data)  # slices of the bytes themselves would be a copy of everything
+    leaves = b"".join(delta.leaf_digest(view[at : at + LEAF]) for at in range(0, len(data), LEAF))
     signer = Signer(len(data), block=block, seed=seed)
     signer.update(data)
     signed = signer.finish()
