@@ -17,7 +17,7 @@ STDIO, PORT, LOCAL = "sidecar", "sidecar, its port", "debugpy, here"
 """The adapter that an editor starts; the port that a running editor asks for; debugpy's adapter
 on this machine, with the compiled parts of this interpreter's environment."""
 
-PROMPT = "debugpy behind our guard, here"
+PROMPT = "sidecar, its guard alone, here"
 """What is left of a step without a line and a proxy. debugpy alone waits 40 ms in each step for
 TCP's delayed acknowledgements, which our guard sends at once (guard.PromptConnection)."""
 
