@@ -12,7 +12,7 @@ applying them needs no more than this module.
 Source of the idea: A. Tridgell, P. Mackerras, "The rsync algorithm", TR-CS-96-05, 1996.
 """
 
-from typing import Any, List, NamedTuple, Tuple, Union, Union
+from typing import Any, List, NamedTuple, Tuple, Union
 
 from sidecar.core.blake2 import blake2b
 
