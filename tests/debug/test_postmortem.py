@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from sidecar.errors import UsageError
 from sidecar.hub import postmortem
 from sidecar.jobs.listing import Listed
 from tests.debug.client import DapClient
+from tests.debug.test_stdio import editor
 from tests.hub.laptop import Laptop, laptop, nearby
 from tests.servers.box import Box
 
@@ -110,3 +112,19 @@ async def test_the_command_stops_where_the_exception_leaves_the_program(
     for stream in (command.stdin, command.stdout, command.stderr):
         if stream is not None:
             stream.close()
+
+
+async def test_an_editor_launches_it_and_a_test_stops_where_it_failed(nearby: Laptop) -> None:
+    text = (nearby.project / "sidecar.local.toml").read_text()
+    nearby.configure(f'{text}python = "{sys.executable}"\n')  # which has pytest
+    test = nearby.write("test_sums.py", TEST)
+    done = await asyncio.to_thread(nearby.sidecar, "run", "test_sums.py::test_sum")
+    assert done.returncode == 1, done.stderr
+    async with editor(nearby) as client:
+        number = await client.begin("launch", lastFailure=True)
+        await client.ask("configurationDone")
+        await client.answer(number)
+        frames = await client.stack()
+        assert (frames[0]["name"], frames[0]["line"]) == ("test_sum", 3)
+        assert frames[0]["source"]["path"] == str(test)
+        await client.ask("disconnect")

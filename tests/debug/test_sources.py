@@ -85,8 +85,8 @@ async def test_code_that_is_in_no_file_shows_its_lines_where_python_has_them(ben
         bare = (await client.stack(3))[1]
         assert (bare["name"], bare["line"], bare["source"]["path"]) == ("bare", 2, "<string>")
         # Nobody has that text, and that is said.
+        number = bare["source"]["sourceReference"]
         with pytest.raises(DapFailure, match="source for <string>"):
-            number = bare["source"]["sourceReference"]
             await client.ask("source", source=bare["source"], sourceReference=number)
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from lsprotocol import types
 
 from sidecar import api
+from sidecar.lsp import failed as failures
+from sidecar.lsp.commands import COMMANDS
 from sidecar.lsp.diagnostics import Board
 
 
@@ -41,6 +44,37 @@ def test_a_traceback_is_shown_at_its_innermost_frame_that_is_here() -> None:
     assert (shown.range.start.line, shown.range.end.character) == (8, 7)
     (related,) = shown.related_information or []
     assert (related.location.uri, related.location.range.start.line) == ("file:///p/a.py", 2)
+
+
+def test_the_job_is_known_in_the_file_that_its_traceback_is_shown_in() -> None:
+    editor = Editor()
+    assert editor.board.failed_in("file:///p/b.py") == ("", "")
+    editor.board.traceback(failed(frame("/p/a.py", 3), frame("/p/b.py", 9)))
+    assert editor.board.failed_in("file:///p/b.py") == ("j", "gpu1")
+    assert editor.board.failed_in("file:///p/a.py") == ("", "")
+    editor.board.traceback(None)
+    assert editor.board.failed_in("file:///p/b.py") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("only", "offered"),
+    [
+        (None, True),
+        ([""], True),
+        (["source"], True),
+        (["source.sidecar"], True),
+        (["source.sidecar.debugLastFailure"], True),
+        (["source.sidecar.run"], False),
+        (["quickfix"], False),
+    ],
+)
+def test_there_it_can_be_debugged(only: list[str] | None, offered: bool) -> None:
+    actions = failures.actions("j", "gpu1", "/p/b.py", only)
+    assert [action.title for action in actions] == ["Debug last failure on gpu1"] * offered
+    for action in actions:
+        assert action.command is not None
+        assert action.command.command in COMMANDS
+        assert action.command.arguments == [{"job": "j", "host": "gpu1", "path": "/p/b.py"}]
 
 
 def test_every_failed_test_is_shown_where_it_failed() -> None:
