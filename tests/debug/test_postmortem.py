@@ -125,6 +125,7 @@ async def test_an_editor_launches_it_and_a_test_stops_where_it_failed(nearby: La
         await client.ask("configurationDone")
         await client.answer(number)
         frames = await client.stack()
-        assert (frames[0]["name"], frames[0]["line"]) == ("test_sum", 3)
+        # debugpy adds "(Current frame)" where an exception leaves to a library.
+        assert (frames[0]["name"].split()[0], frames[0]["line"]) == ("test_sum", 3)
         assert frames[0]["source"]["path"] == str(test)
         await client.ask("disconnect")
