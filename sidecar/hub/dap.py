@@ -64,10 +64,11 @@ async def serve_dap(
 ) -> None:
     """One conversation, until the editor closes or its debug session is over."""
     client = DapClient(Peer(reader, writer), hello, service)
+    debugging = await service.debugging()
 
     async def open_(command: str, arguments: dap.Message, proxy: Proxy) -> Opened:
         with asked_by(client):
-            return await service.debugging.open(client, command, arguments, proxy)
+            return await debugging.open(client, command, arguments, proxy)
 
     proxy = client.proxy = Proxy(
         reader=reader, writer=writer, decoder=Decoder(), open_=open_, family=Family()
@@ -79,5 +80,5 @@ async def serve_dap(
     except OSError as error:
         log.debug("a debugger has gone: %s", error)
     finally:
-        await service.debugging.left(proxy)
+        await debugging.left(proxy)
         service.leave(client)

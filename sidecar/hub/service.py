@@ -6,10 +6,12 @@ either returns the result or raises a SidecarError that says what to do.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +24,6 @@ from sidecar.errors import ConfigError, SidecarError
 from sidecar.hub import target
 from sidecar.hub.choosing import Choosing
 from sidecar.hub.client import Client
-from sidecar.hub.debugging import Debugging
 from sidecar.hub.forwarding import Forwarding
 from sidecar.hub.hosts import Hosts
 from sidecar.hub.machines import Machines
@@ -32,6 +33,9 @@ from sidecar.hub.repairs import Repairs
 from sidecar.hub.repositories import Repositories
 from sidecar.hub.runs import Runs
 from sidecar.hub.sessions import Session
+
+if TYPE_CHECKING:
+    from sidecar.hub.debugging import Debugging
 
 Method = Callable[[Client, Any], Awaitable[api.Message]]
 
@@ -46,7 +50,7 @@ class Service:
         self._machines = Machines(self._registry)
         self._runs = Runs(self._registry, self._forwarding)
         self._choosing = Choosing(self._registry)
-        self.debugging = Debugging(self._registry)
+        self._debugging: Debugging | None = None
         self._repairs = Repairs(self._registry)
         self._hosts = Hosts(self._registry)
         self._repositories = Repositories(self._registry)
@@ -63,8 +67,8 @@ class Service:
             "sidecar/interpreters": self._choosing.interpreters,
             "sidecar/selectInterpreter": self._choosing.select,
             "sidecar/quit": self._quit,
-            "sidecar/debug": self.debugging.debug,
-            "sidecar/debugFailure": self.debugging.debug_failure,
+            "sidecar/debug": self._debug,
+            "sidecar/debugFailure": self._debug_failure,
             "sidecar/sync": self._sync,
             "sidecar/pull": self._pull,
             "sidecar/status": self._status,
@@ -83,6 +87,23 @@ class Service:
             "sidecar/gpus": self._machines.gpus,
         }
 
+    async def debugging(self) -> Debugging:
+        """Loaded when somebody debugs: it takes 2 MB that few hubs need, and 40 ms, which are
+        not the loop's."""
+        if self._debugging is None:
+            module = await asyncio.to_thread(importlib.import_module, "sidecar.hub.debugging")
+            if self._debugging is None:
+                self._debugging = module.Debugging(self._registry)
+        return self._debugging
+
+    async def _debug(self, client: Client, params: api.DebugParams) -> api.DebugResult:
+        return await (await self.debugging()).debug(client, params)
+
+    async def _debug_failure(
+        self, client: Client, params: api.DebugFailureParams
+    ) -> api.DebugResult:
+        return await (await self.debugging()).debug_failure(client, params)
+
     @property
     def busy(self) -> bool:
         """Something is held, queued or being closed."""
@@ -90,7 +111,8 @@ class Service:
 
     async def close(self) -> None:
         await self._runs.close()
-        await self.debugging.close()
+        if self._debugging is not None:
+            await self._debugging.close()
         await self._hosts.close()
         await self._registry.close()
 
@@ -99,7 +121,8 @@ class Service:
     def leave(self, client: Client) -> None:
         """The client has gone. Jobs go on; what was only for it ends."""
         self._runs.leave(client)
-        self.debugging.leave(client)
+        if self._debugging is not None:
+            self._debugging.leave(client)
         self._registry.leave(client)
 
     def editor_beside(self, client: Client) -> Client | None:
