@@ -65,8 +65,10 @@ async def _serve_lsp(
 
     from sidecar.hub.rest import loaded
 
+    first = "sidecar.lsp.server" not in sys.modules
     server = await asyncio.to_thread(importlib.import_module, "sidecar.lsp.server")
-    loaded()
+    if first:
+        loaded()
     await server.serve_lsp(service, hello, reader, writer)
 
 
