@@ -827,6 +827,35 @@ export interface SelectInterpreterResult {
 }
 
 /**
+ * Starts a server there as a job, with the project's interpreter, in `cwd` (absolute, here; ""
+ * is the project's root), and opens a way to it that nobody else there can go. One that was
+ * started so before, with the same arguments, and runs is shown instead. `args`: its own; of
+ * TensorBoard, a first one without a dash is the folder of the logs. `port`: the number wanted
+ * here, 0 for the usual one. `detach`: no output is to follow.
+ */
+export interface ServiceParams {
+  project?: string;
+  host?: string;
+  service: "jupyter" | "tensorboard";
+  args?: string[];
+  cwd?: string;
+  port?: number;
+  detach?: boolean;
+}
+
+/**
+ * `url` leads there, with the token where the server asks for one. `new`: it was started by
+ * this, and `run` says how.
+ */
+export interface ServiceResult {
+  url: string;
+  port: Port;
+  job: string;
+  new: boolean;
+  run: RunResult | null;
+}
+
+/**
  * `signal`: "INT", "TERM", "KILL", …, or "stop": INT, then TERM, then KILL. `all`: also to what
  * others started there on this account.
  */
@@ -1069,6 +1098,7 @@ export interface Requests {
   'sidecar/git': { params: GitParams; result: GitResult };
   'sidecar/forward': { params: ForwardParams; result: ForwardResult };
   'sidecar/ports': { params: PortsParams; result: PortsResult };
+  'sidecar/service': { params: ServiceParams; result: ServiceResult };
   'sidecar/gpus': { params: GpusParams; result: GpusResult };
 }
 

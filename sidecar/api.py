@@ -731,6 +731,31 @@ class Forwarded(Message, frozen=True, kw_only=True):
     port: Port
 
 
+class ServiceParams(Place, frozen=True, kw_only=True):
+    """Starts a server there as a job, with the project's interpreter, in `cwd` (absolute, here; ""
+    is the project's root), and opens a way to it that nobody else there can go. One that was
+    started so before, with the same arguments, and runs is shown instead. `args`: its own; of
+    TensorBoard, a first one without a dash is the folder of the logs. `port`: the number wanted
+    here, 0 for the usual one. `detach`: no output is to follow."""
+
+    service: Literal["tensorboard", "jupyter"]
+    args: list[str] = []
+    cwd: str = ""
+    port: int = 0
+    detach: bool = False
+
+
+class ServiceResult(Message, frozen=True, kw_only=True):
+    """`url` leads there, with the token where the server asks for one. `new`: it was started by
+    this, and `run` says how."""
+
+    url: str
+    port: Port
+    job: str
+    new: bool = True
+    run: RunResult | None = None
+
+
 # --- GPUs ------------------------------------------------------------------------------------
 
 
@@ -978,6 +1003,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/git": (GitParams, GitResult),
     "sidecar/forward": (ForwardParams, ForwardResult),
     "sidecar/ports": (PortsParams, PortsResult),
+    "sidecar/service": (ServiceParams, ServiceResult),
     "sidecar/gpus": (GpusParams, GpusResult),
 }
 """Client to hub: parameters and result of each request."""

@@ -24,7 +24,7 @@ from sidecar.errors import SidecarError, UsageError
 OWN_FAILURE = 125
 """As docker's: the program was not at fault. `run` never started, or its end is not known."""
 
-_RUNS_A_JOB = frozenset({"run", "rerun", "shell", "attach", "debug"})
+_RUNS_A_JOB = frozenset({"run", "rerun", "shell", "attach", "debug", "tensorboard", "jupyter"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -213,6 +213,16 @@ def parser() -> argparse.ArgumentParser:
         help="PORT, HERE:THERE, HERE:HOST:THERE, or sockets' paths; none: what is configured",
     )
     add("ports", "ports:ports", "where jobs listen, and what is forwarded", place, json)
+    for name, text in (
+        ("tensorboard", "starts TensorBoard there, and brings it here"),
+        ("jupyter", "starts a Jupyter server there, and brings it here"),
+    ):
+        service = add(name, f"services:{name}", text, place)
+        service.add_argument("-d", "--detach", action="store_true", help="leave it running there")
+        service.add_argument("--open", action="store_true", help="open it in the browser")
+        service.add_argument("--port", type=int, default=0, help="the number wanted here")
+        what = "LOGDIR, then its own" if name == "tensorboard" else "its own, behind --"
+        service.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help=what)
     add("gpus", "gpus:gpus", "the GPUs there, and who uses them", place, json)
 
     status = add("status", "status:status", "connections, queues, conflicts", place, json)

@@ -110,7 +110,7 @@ def _run(
     params: api.RunParams | api.RerunParams,
     method: str = "sidecar/run",
 ) -> int:
-    with place.connect(options) as hub, _Job(hub, options) as job:
+    with place.connect(options) as hub, JobHere(hub, options) as job:
         started = job.ask(method, params, api.RunResult)
         for line in started.differences:
             terminal.say(line)
@@ -148,7 +148,7 @@ def logs(options: argparse.Namespace) -> int:
 
 
 def _attach(options: argparse.Namespace, *, follow: bool, stdin: bool) -> int:
-    with place.connect(options) as hub, _Job(hub, options) as job:
+    with place.connect(options) as hub, JobHere(hub, options) as job:
         params = api.AttachParams(**place.where(options), job=options.job, follow=follow)
         job.follows = follow
         found = job.ask("sidecar/attach", params, api.AttachResult)
@@ -188,7 +188,7 @@ def _args(given: list[str]) -> list[str]:
     return given[1:] if given[:1] == ["--"] else given
 
 
-class _Job:
+class JobHere:
     """What of this process takes part in a job: stdin, stdout, stderr, and Ctrl-C."""
 
     def __init__(self, hub: HubClient, options: argparse.Namespace) -> None:
@@ -216,7 +216,7 @@ class _Job:
         if sys.stderr.isatty():
             hub.on("sidecar/forwarded", api.Forwarded, self._forwarded)
 
-    def __enter__(self) -> _Job:
+    def __enter__(self) -> JobHere:
         """From here on SIGINT and SIGTERM are the job's; SIGHUP (the terminal was closed) ends us,
         and the job only where the person wants that."""
         self._wake, self._waker = socket.socketpair()

@@ -136,6 +136,10 @@ class Forwarding:
         found.sessions.add(session)
         return found
 
+    def of(self, session: Session) -> Forwards:
+        """Those of the session's link."""
+        return self._of_link(session).forwards
+
     def forget(self, link: Link) -> None:
         self._of.pop(link, None)
 

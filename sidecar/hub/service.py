@@ -36,6 +36,7 @@ from sidecar.hub.sessions import Session
 
 if TYPE_CHECKING:
     from sidecar.hub.debugging import Debugging
+    from sidecar.hub.services import Services
 
 Method = Callable[[Client, Any], Awaitable[api.Message]]
 
@@ -54,6 +55,7 @@ class Service:
         self._repairs = Repairs(self._registry)
         self._hosts = Hosts(self._registry)
         self._repositories = Repositories(self._registry)
+        self._services: Services | None = None
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/arguments": self._runs.arguments,
@@ -84,6 +86,7 @@ class Service:
             "sidecar/git": self._repositories.git,
             "sidecar/forward": self._forwarding.forward,
             "sidecar/ports": self._forwarding.ports,
+            "sidecar/service": self._service,
             "sidecar/gpus": self._machines.gpus,
         }
 
@@ -207,6 +210,14 @@ class Service:
             await session.ready(unasked=True)
 
     # --- methods -----------------------------------------------------------------------------
+
+    async def _service(self, client: Client, params: api.ServiceParams) -> api.ServiceResult:
+        if self._services is None:
+            # Few need it, and the hub is to be small.
+            from sidecar.hub.services import Services
+
+            self._services = Services(self._registry, self._runs, self._forwarding)
+        return await self._services.service(client, params)
 
     async def _quit(self, client: Client, params: api.Place) -> api.Empty:
         self.quit(client)

@@ -97,6 +97,19 @@ def _hosts(result: api.HostsResult) -> str:
     return "\n".join(lines)
 
 
+def _ports(result: api.PortsResult | api.ForwardResult) -> str:
+    lines = [f"{result.host}: {port.text}" for port in result.ports if port.text]
+    return "\n".join(lines) or f"Nothing is forwarded from {result.host}"
+
+
+def _gpus(result: api.GpusResult) -> str:
+    lines = [
+        f"GPU {one.index} {one.name} {one.slice}: {one.text or 'free'}".replace(" :", ":")
+        for one in result.gpus
+    ]
+    return "\n".join(lines) or result.problem or f"{result.host} has no NVIDIA GPU"
+
+
 COMMANDS = {
     "sidecar.run": _Command("sidecar/run", lambda result: result.headline),
     "sidecar.rerun": _Command(
@@ -120,6 +133,15 @@ COMMANDS = {
         "sidecar/selectHost",
         lambda result: f"Saves and runs go to {result.host}",
         {"connect": True},
+    ),
+    "sidecar.forward": _Command("sidecar/forward", _ports),
+    "sidecar.ports": _Command("sidecar/ports", _ports),
+    "sidecar.gpus": _Command("sidecar/gpus", _gpus),
+    "sidecar.tensorboard": _Command(
+        "sidecar/service", lambda result: result.url, {"service": "tensorboard"}
+    ),
+    "sidecar.jupyter": _Command(
+        "sidecar/service", lambda result: result.url, {"service": "jupyter"}
     ),
     "sidecar.trust": _Command(
         "sidecar/trust",

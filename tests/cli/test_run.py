@@ -316,7 +316,7 @@ def test_an_end_that_comes_before_the_answer_is_told_behind_the_output(
             hears[method] = handler
 
     hub: Any = Hub()
-    job = run._Job(hub, argparse.Namespace(host=""))
+    job = run.JobHere(hub, argparse.Namespace(host=""))
     part = {"stream": "stderr", "data": "No such file\n", "encoding": "utf-8"}
     hears["sidecar/output"](api.Output(job="j", offset=0, end=18, **part))
     hears["sidecar/exited"](api.Exited(job="j", host="box", status=1, advice="data/ exists here"))

@@ -3,7 +3,7 @@
 Each is answered from a thread of its own: NVIDIA's tool takes up to seconds, and processes are
 many. A question is a JSON list, its name first:
 
-    ["ports", jobs]      where processes of these jobs listen (none: of all): a list (ports.py)
+    ["ports", jobs]      where these jobs listen (none: all): `ports` and `sockets` (ports.py)
     ["watch", jobs]      and tell it again, with id 0, when that changes; none: no more
     ["machine", patience]  an object with `machine`, `gpus`, `driver`, `problem`
 """
@@ -60,7 +60,7 @@ class Looks:
 
     def _ports(self, jobs: List[str]) -> Dict[str, Any]:
         known = ports.processes(self._state, jobs)
-        return {"ports": ports.of(known, sockets.listening())}
+        return {"ports": ports.of(known, sockets.listening()), "sockets": ports.sockets_of(known)}
 
     def _machine(self, patience: float) -> Dict[str, Any]:
         problem, found = "", []

@@ -57,6 +57,26 @@ def of(jobs: Dict[str, Set[int]], table: Iterable[sockets.Listening]) -> List[Di
     return [found[key] for key in sorted(found)]
 
 
+def sockets_of(jobs: Dict[str, Set[int]]) -> List[Dict[str, str]]:
+    """The Unix sockets at which processes of these jobs listen: objects with `job` and `path`."""
+    paths: Dict[int, str] = {}
+    try:
+        with open("/proc/net/unix", errors="surrogateescape") as rows:
+            for row in rows:
+                # Number, references, protocol, flags (one says that it listens), type, state,
+                # inode, path.
+                fields = row.rstrip("\n").split(None, 7)
+                if len(fields) == 8 and fields[3] == "00010000" and fields[7].startswith("/"):
+                    paths[int(fields[6])] = fields[7]
+    except (OSError, ValueError):
+        return []
+    return [
+        {"job": job, "path": paths[inode]}
+        for job, pids in sorted(jobs.items())
+        for inode in sorted({inode for pid in pids for inode in _inodes(pid)} & set(paths))
+    ][:MOST_PORTS]
+
+
 def processes(state: str, wanted: Sequence[str]) -> Dict[str, Set[int]]:
     """The running jobs of this machine, or those `wanted` of them, and the processes of each."""
     known, here = remains.marked(), machine.here()
