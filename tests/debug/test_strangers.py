@@ -92,6 +92,7 @@ async def breakpoint_set(client: DapClient, path: Path, line: int, number: int) 
     await client.answer(number)
 
 
+@pytest.mark.timeout(180)  # five processes, one after the other, each started with a debugger
 @needs_root
 async def test_a_second_user_gets_nowhere_at_any_port_of_a_program_and_its_children(
     adapter: Adapter, tmp_path: Path
