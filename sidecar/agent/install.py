@@ -16,7 +16,7 @@ import stat
 import tarfile
 import tempfile
 import time
-from typing import IO, Any, Callable, Dict, Optional
+from typing import IO, Any, Callable, Dict, List, Optional
 
 from sidecar.agent import private
 from sidecar.agent.failure import Failure
@@ -29,6 +29,10 @@ UNPACKED_LIMIT = 256 << 20
 
 KEEP_SECONDS = 30 * 24 * 3600
 """Versions of the same thing that nobody asked for in so long are removed."""
+
+_CONTENTS = ".contents"
+"""Names of the files that an archive had, one a line. Some clusters remove files that nobody read
+for weeks, one by one: what has holes is unpacked anew."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{16,64}\Z")
@@ -92,7 +96,7 @@ class Installer:
             self._cache = os.path.join(_elsewhere(), "cache")
         private.folder(os.path.dirname(self._cache), "cache", make=True)
         target = os.path.join(self._cache, "%s-%s" % (message.name, message.digest))
-        if os.path.lexists(target) and _is_ours_alone(target):
+        if os.path.lexists(target) and _is_ours_alone(target) and _is_whole(target):
             os.utime(target)  # for _remove_old
             self._send(m.Installed(message.id, target))
             return
@@ -129,7 +133,9 @@ class Installer:
         assert folder is not None
         try:
             with tarfile.open(fileobj=file, mode="r:gz") as archive:
-                _extract(archive, folder)
+                names = _extract(archive, folder)
+            with open(os.path.join(folder, _CONTENTS), "w", encoding="utf-8") as contents:
+                contents.write("\n".join(names))
             try:
                 os.rename(folder, target)
                 folder = None
@@ -182,10 +188,19 @@ def _is_ours_alone(folder: str) -> bool:
     return stat.S_ISDIR(status.st_mode) and mine
 
 
-def _extract(archive: tarfile.TarFile, folder: str) -> None:
+def _is_whole(folder: str) -> bool:
+    try:
+        with open(os.path.join(folder, _CONTENTS), encoding="utf-8") as contents:
+            names = contents.read().split("\n")
+    except (OSError, ValueError):
+        return False
+    return all(os.path.lexists(os.path.join(folder, name)) for name in names)
+
+
+def _extract(archive: tarfile.TarFile, folder: str) -> List[str]:
     """Regular files and folders only, below `folder`. Not `extractall`: its filters came after
-    Python 3.8."""
-    left = UNPACKED_LIMIT
+    Python 3.8. Returns the names of the files."""
+    left, names = UNPACKED_LIMIT, []
     for member in archive:
         parts = member.name.split("/")
         if member.name.startswith("/") or ".." in parts or "\0" in member.name:
@@ -203,3 +218,5 @@ def _extract(archive: tarfile.TarFile, folder: str) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(path, "wb") as file:
             shutil.copyfileobj(source, file)
+        names.append(member.name)
+    return names

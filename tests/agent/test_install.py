@@ -153,6 +153,17 @@ def test_what_somebody_else_could_have_written_to_is_not_believed(tmp_path: Path
     assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
 
 
+def test_what_has_holes_is_unpacked_anew(tmp_path: Path) -> None:
+    done = install(tmp_path, GOOD)[-1]
+    assert isinstance(done, m.Installed)
+    folder = Path(done.path)
+    (folder / "package/__pycache__").mkdir()  # what Python adds is not looked at
+    assert install(tmp_path, GOOD) == [done]
+    (folder / "package/data.bin").unlink()
+    assert install(tmp_path, GOOD)[-1] == done
+    assert (folder / "package/data.bin").stat().st_size == 100_000
+
+
 def test_where_the_home_is_read_only_the_cache_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
