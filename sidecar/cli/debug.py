@@ -54,6 +54,16 @@ def _failed(options: argparse.Namespace) -> int:
         return _serve(hub, "sidecar/debugFailure", params)
 
 
+def once_more(options: argparse.Namespace, job: str) -> None:
+    """What `run --debug-on-failure` does when it failed: a port for a debugger that stops where
+    the exception leaves the program."""
+    with place.connect(options) as hub:
+        params = api.DebugFailureParams(
+            **place.where(options), job=job, env=variables(options.env), as_is=options.as_is
+        )
+        _serve(hub, "sidecar/debugFailure", params)
+
+
 def _serve(hub: HubClient, method: str, params: api.DebugParams | api.DebugFailureParams) -> int:
     """Until the session is over."""
     ended: list[api.DebugEnded] = []

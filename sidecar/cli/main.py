@@ -155,6 +155,11 @@ def parser() -> argparse.ArgumentParser:
         "--lines", default="", metavar="FIRST-LAST", help="only these of the file, as a cell"
     )
     run.add_argument(
+        "--debug-on-failure",
+        action="store_true",
+        help="when it fails, start it once more under the debugger, which stops at its exception",
+    )
+    run.add_argument(
         "--frozen",
         action=argparse.BooleanOptionalAction,
         default=None,

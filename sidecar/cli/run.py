@@ -124,7 +124,12 @@ def _run(
             print(started.job)
             return 0
         job.begins(started)
-        return job.show() if params.terminal else job.follow(stdin=True)
+        status = job.show() if params.terminal else job.follow(stdin=True)
+    if getattr(options, "debug_on_failure", False) and 0 < status < UNKNOWN_END:
+        from sidecar.cli.debug import once_more
+
+        once_more(options, started.job)
+    return status
 
 
 class _Size(TypedDict):

@@ -13,6 +13,7 @@ from sidecar.errors import UsageError
 from sidecar.hub import postmortem
 from sidecar.jobs.listing import Listed
 from tests.debug.client import DapClient
+from tests.debug.test_command import end
 from tests.debug.test_stdio import editor
 from tests.hub.laptop import Laptop, laptop, nearby
 from tests.servers.box import Box
@@ -108,10 +109,21 @@ async def test_the_command_stops_where_the_exception_leaves_the_program(
         assert (frames[0]["name"], frames[0]["source"]["path"]) == ("divide", str(main))
         assert (await client.variables(frames[0]))["by"] == "0"
         await client.ask("disconnect")
-    assert await asyncio.to_thread(command.wait, 30) == 0
-    for stream in (command.stdin, command.stdout, command.stderr):
-        if stream is not None:
-            stream.close()
+    assert await end(command) == 0
+
+
+async def test_a_run_can_be_debugged_when_it_fails(nearby: Laptop, embedded: Box) -> None:
+    main = nearby.write("main.py", PROGRAM)
+    command = nearby.start("run", "--debug-on-failure", "main.py", "0")
+    port = int((await said(command)).partition(":")[2])
+    async with DapClient.connected(port) as client:
+        number = await client.begin()
+        await client.ask("configurationDone")
+        await client.answer(number)
+        frame = (await client.stack())[0]
+        assert (frame["name"], frame["source"]["path"]) == ("divide", str(main))
+        await client.ask("disconnect")
+    assert await end(command) == 1
 
 
 async def test_an_editor_launches_it_and_a_test_stops_where_it_failed(nearby: Laptop) -> None:
