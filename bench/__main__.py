@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from bench.debug.suite import SUITE as DEBUG
+from bench.forward.suite import SUITE as FORWARD
 from bench.run.suite import SUITE as RUN
 from bench.sync.suite import SUITE as SYNC
 
-SUITES = {suite.name: suite for suite in (RUN, SYNC, DEBUG)}
+SUITES = {suite.name: suite for suite in (RUN, SYNC, DEBUG, FORWARD)}
 
 
 def main() -> int:
