@@ -166,6 +166,22 @@ export interface DiffResult {
 }
 
 /**
+ * Walks the whole way to a Python there. Changes nothing; dials, and may ask what a sign-in
+ * asks.
+ */
+export interface DoctorParams {
+  project?: string;
+  host?: string;
+}
+
+/**
+ * The way ends behind the first finding that "failed" and leads nowhere.
+ */
+export interface DoctorResult {
+  findings: Finding[];
+}
+
+/**
  * Nothing to say.
  */
 export interface Empty {
@@ -203,6 +219,17 @@ export interface Failure {
   frames: Frame[];
   kind: "" | "chained" | "ignored" | "inside";
   test: string;
+}
+
+/**
+ * One step of that way, also told at once as notification `sidecar/finding` to who asked.
+ * `fix`: what to do where it is not "ok".
+ */
+export interface Finding {
+  state: "failed" | "note" | "ok";
+  step: string;
+  text: string;
+  fix: string;
 }
 
 /**
@@ -1089,6 +1116,7 @@ export interface Requests {
   'sidecar/hosts': { params: HostsParams; result: HostsResult };
   'sidecar/selectHost': { params: SelectHostParams; result: SelectHostResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
+  'sidecar/doctor': { params: DoctorParams; result: DoctorResult };
   'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };
   'sidecar/diff': { params: DiffParams; result: DiffResult };
   'sidecar/resolve': { params: ResolveParams; result: ResolveResult };
@@ -1109,6 +1137,7 @@ export interface Notifications {
   'sidecar/didChangeStatus': { params: Health };
   'sidecar/debugEnded': { params: DebugEnded };
   'sidecar/forwarded': { params: Forwarded };
+  'sidecar/finding': { params: Finding };
 }
 
 export interface ClientRequests {

@@ -911,6 +911,27 @@ class StatusResult(Message, frozen=True, kw_only=True):
     skipped: list[Skipped] = []
 
 
+class DoctorParams(Place, frozen=True, kw_only=True):
+    """Walks the whole way to a Python there. Changes nothing; dials, and may ask what a sign-in
+    asks."""
+
+
+class Finding(Message, frozen=True, kw_only=True):
+    """One step of that way, also told at once as notification `sidecar/finding` to who asked.
+    `fix`: what to do where it is not "ok"."""
+
+    state: Literal["ok", "note", "failed"]
+    step: str
+    text: str
+    fix: str = ""
+
+
+class DoctorResult(Message, frozen=True, kw_only=True):
+    """The way ends behind the first finding that "failed" and leads nowhere."""
+
+    findings: list[Finding]
+
+
 class TrustParams(Place, frozen=True, kw_only=True):
     """`accept` false: only say what would be trusted, or with `ask`, ask the person. `settings`:
     those that the person was shown (`asks` of an earlier answer); only they are trusted, so that
@@ -994,6 +1015,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/hosts": (HostsParams, HostsResult),
     "sidecar/selectHost": (SelectHostParams, SelectHostResult),
     "sidecar/trust": (TrustParams, TrustResult),
+    "sidecar/doctor": (DoctorParams, DoctorResult),
     "sidecar/conflicts": (ConflictsParams, ConflictsResult),
     "sidecar/diff": (DiffParams, DiffResult),
     "sidecar/resolve": (ResolveParams, ResolveResult),
@@ -1015,6 +1037,7 @@ NOTIFICATIONS: dict[str, type[Message]] = {
     "sidecar/didChangeStatus": Health,
     "sidecar/debugEnded": DebugEnded,
     "sidecar/forwarded": Forwarded,
+    "sidecar/finding": Finding,
 }
 """Hub to client."""
 

@@ -275,6 +275,9 @@ def parser() -> argparse.ArgumentParser:
     config.add_argument("key", nargs="?", default="", metavar="KEY", help="this one only")
     add("trust", "settings:trust", "lets this project's shared settings count", place)
 
+    doctor = add("doctor", "doctor:doctor", "checks the whole way to a Python there", place, json)
+    doctor.add_argument("name", nargs="?", default="", metavar="HOST", help="of the configuration")
+
     editor = add("editor", "editor:editor", "puts an editor's client in place")
     editor.add_argument("name", choices=("nvim",))
     editor.add_argument("--into", default="", metavar="FOLDER", help="instead of the usual place")

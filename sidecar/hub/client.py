@@ -100,6 +100,10 @@ class Client:
         if self.knows_sidecar:
             self.peer.post("sidecar/forwarded", note)
 
+    def finding(self, finding: api.Finding) -> None:
+        if self.knows_sidecar:
+            self.peer.post("sidecar/finding", finding)
+
     def run_begins(self) -> None:
         """A run that it asked for is about to start: what it shows of the last one is old."""
 

@@ -77,6 +77,7 @@ class Service:
             "sidecar/hosts": self._hosts.hosts,
             "sidecar/selectHost": self._hosts.select,
             "sidecar/trust": self._trust,
+            "sidecar/doctor": self._doctor,
             "sidecar/conflicts": self._repairs.conflicts,
             "sidecar/diff": self._repairs.diff,
             "sidecar/resolve": self._repairs.resolve,
@@ -269,6 +270,11 @@ class Service:
         except ConfigError as error:
             return [_unopened(str(project.spelled), error)]
         return []
+
+    async def _doctor(self, client: Client, params: api.DoctorParams) -> api.DoctorResult:
+        from sidecar.hub.doctor import Doctor  # seldom needed
+
+        return await Doctor(self._registry).doctor(client, params)
 
     async def _trust(self, client: Client, params: api.TrustParams) -> api.TrustResult:
         project = self._registry.project(client, params.project)

@@ -116,7 +116,10 @@ class AgentConnection:
                 raise
             else:
                 break
-        return cls(process, hello, rest, texts.later, time.monotonic() - began, ping_every)
+        took = time.monotonic() - began
+        connection = cls(process, hello, rest, texts.later, took, ping_every)
+        connection.noise = decoder.noise
+        return connection
 
     def __init__(
         self,
@@ -132,6 +135,8 @@ class AgentConnection:
         offset = hello.clock_ns - (time.time_ns() - int(took * 5e8))
         self.hello = hello._replace(clock_offset_ns=offset)
         self.bytes_received = 0
+        self.noise = b""
+        """What the login shell printed before the agent's first words."""
         self._process = process
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
