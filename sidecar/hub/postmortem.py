@@ -61,20 +61,30 @@ async def failure(session: Session, given: api.DebugFailureParams) -> Failure:
 
 
 def last(jobs: Sequence[Listed], name: str, host: str) -> Listed:
-    """The newest job that failed by itself, or the one of that name.
+    """The newest job that failed by itself, or the one of that id or beginning of one.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or more than one begins so.
     """
-    for one in jobs:
-        failed = one.state == "exited" and 0 < (one.status or 0) < SIGNALLED
-        if one.id == name if name else failed and one.record.get("request"):
-            return one
+    if name:
+        found = [one for one in jobs if one.id == name]
+        found = found or [one for one in jobs if one.id.startswith(name)]
+        if len(found) > 1:
+            more = ", ".join(one.id for one in found[:8])
+            raise UsageError(f"{name} begins more than one job's id", more, "write more of it")
+    else:
+        found = [one for one in jobs if _failed(one) and one.record.get("request")]
+    if found:
+        return found[0]
     raise UsageError(
         f"There is no {f'job {name}' if name else 'failed run'} of this project on {host}",
         "" if name else "runs that ended by a signal, and cells, are not counted",
         "`sidecar jobs` lists them; `sidecar debug FILE` debugs what you name",
     )
+
+
+def _failed(one: Listed) -> bool:
+    return one.state == "exited" and 0 < (one.status or 0) < SIGNALLED
 
 
 def _is_of(session: Session, one: Listed) -> bool:

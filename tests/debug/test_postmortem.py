@@ -66,6 +66,10 @@ JOBS = [
 def test_the_last_failure_is_the_newest_run_that_ended_by_itself_and_not_well() -> None:
     assert postmortem.last(JOBS, "", "box").id == "failed"
     assert postmortem.last(JOBS, "failed-before", "box").id == "failed-before"
+    assert postmortem.last(JOBS, "failed", "box").id == "failed"
+    assert postmortem.last(JOBS, "failed-b", "box").id == "failed-before"
+    with pytest.raises(UsageError, match="Write more of it"):
+        postmortem.last(JOBS, "f", "box")
 
 
 @pytest.mark.parametrize("name", ["", "unheard-of"])
