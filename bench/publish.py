@@ -16,11 +16,13 @@ END = "<!-- end of the figures -->"
 
 
 class Pages(NamedTuple):
-    """Where the figures of one suite are shown. `folder`: its own. `chart`: what that shows."""
+    """Where the figures of one suite are shown. `folder`: its own. `chart`: what that shows.
+    `baselines`: as in table.beside_the_best."""
 
     suite: str
     folder: Path
     chart: str
+    baselines: tuple[str, ...] = ()
 
     @property
     def begin(self) -> str:
@@ -54,7 +56,8 @@ class Pages(NamedTuple):
     def short(self, report: Report) -> str:
         drawing = self.drawing.relative_to(README.parent)
         return (
-            f"{_of_what(report)}\n\n![{self.chart}]({drawing})\n\n{table.beside_the_best(report)}"
+            f"{_of_what(report)}\n\n![{self.chart}]({drawing})\n\n"
+            f"{table.beside_the_best(report, self.baselines)}"
         )
 
     @staticmethod

@@ -67,6 +67,11 @@ class Report(NamedTuple):
                 return one
         return None
 
+    def ours(self, workload: str, link: str) -> Result | None:
+        """Ours of a workload: the editor's, or the command's where only that took part."""
+        found = [self.find(workload, link, peer) for peer in self.peers(workload)]
+        return next((one for one in found if one and one.peer.startswith(OURS)), None)
+
     def workloads(self) -> list[str]:
         return list(dict.fromkeys(one.workload for one in self.results))
 

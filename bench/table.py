@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bench.results import OURS, RATE, Report, Result
 
 _BAR = r"\|"
@@ -49,18 +51,21 @@ def markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def beside_the_best(report: Report) -> str:
-    """For each workload ours, and whichever other was the fastest on that link."""
+def beside_the_best(report: Report, baselines: Collection[str] = ()) -> str:
+    """For each workload ours, and whichever other was the fastest on that link. `baselines`: peers
+    that do a part of the work only, which no other can be quicker than."""
     links = report.links()
     lines = [_row(["", *links]), _row(["---"] * (len(links) + 1))]
     for workload in _compared(report):
         cells = []
         for link in links:
-            ours = report.find(workload, link, OURS)
+            ours = report.ours(workload, link)
             others = [
                 one
                 for peer in report.peers(workload)
-                if not peer.startswith(OURS) and (one := report.find(workload, link, peer))
+                if not peer.startswith(OURS)
+                and peer not in baselines
+                and (one := report.find(workload, link, peer))
             ]
             better = max if ours and ours.unit == RATE else min
             best = better(others, key=lambda one: one.median, default=None)
@@ -76,7 +81,7 @@ def ours_alone(report: Report) -> str:
     lines = [_row(["sidecar alone", *links]), _row(["---"] * (len(links) + 1))]
     for workload in report.workloads():
         if workload not in _compared(report):
-            found = [report.find(workload, link, OURS) for link in links]
+            found = [report.ours(workload, link) for link in links]
             lines.append(_row([workload, *map(_spread, found)]))
     return "\n".join(lines)
 

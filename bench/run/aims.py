@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.links import ROUND_TRIP
 from bench.results import Report
-from bench.run import busy, echo, start, status
+from bench.run import busy, cut, echo, output, start, status
 from bench.run.scene import EDITOR, SHELL
 from bench.verdict import Verdict
 
@@ -15,6 +15,13 @@ OWN = 10.0
 
 A_FILE = 0.002
 """Milliseconds more for each managed file: both sides look at all of them."""
+
+MEMORY = 150.0
+"""MB that a process of ours may have while a job prints what nobody could hold: what the hub has at
+rest, and half as much again. No byte may be missing, which the workload itself holds."""
+
+BACK = 1000.0
+"""Milliseconds behind a new connection of ssh's own until a job's output goes on after a cut."""
 
 
 def verdicts(report: Report) -> list[Verdict]:
@@ -42,6 +49,14 @@ def _on(report: Report, link: str) -> Iterator[Verdict]:
                 yield Verdict(aim, link, found.median, limit, "ms")
     if found := report.find(status.STATUS, link, EDITOR):
         yield Verdict("status answers within 150 ms", link, found.median, 150, "ms")
+    for one in report.results:
+        if one.link == link and one.workload.startswith(output.MEMORY_OF):
+            yield Verdict(f"{one.workload}: bounded", link, max(one.samples), MEMORY, "MB")
+    again = report.find(cut.CUT, link, SHELL)
+    cold = report.find(cut.CUT, link, cut.COLD)
+    if again and cold:
+        aim = f"{cut.CUT}: a new connection of ssh's + 1 s"
+        yield Verdict(aim, link, again.median, cold.median + BACK, "ms")
     for what in (busy.SAVE, busy.KEY):
         idle = report.find(busy.IDLE.format(what), link, SHELL)
         beside = report.find(busy.PRINTING.format(what), link, SHELL)

@@ -32,7 +32,12 @@ SUITE = Suite(
         "busy": (_in_a_scene(busy.busy), tuple(LINES)),
     },
     aims.verdicts,
-    Pages("run", Path(__file__).parent, "Times of runs, by workload, link and program"),
+    Pages(
+        "run",
+        Path(__file__).parent,
+        "Times of runs, by workload, link and program",
+        (start.INTERPRETER, status.PYTHON),
+    ),
     rounds=5,
     quick=2,
 )

@@ -11,7 +11,7 @@ from bench import chart, publish, table, verdict
 from bench.__main__ import SUITES
 from bench.results import NOT_TOLD, Report, Result, from_json, percentile, to_json
 from bench.run import aims as run_aims
-from bench.run import busy, echo, start
+from bench.run import busy, cut, echo, output, start, status
 from bench.suite import Suite
 from bench.sync import aims, edits, idle, whole
 from bench.sync.suite import SUITE
@@ -135,6 +135,44 @@ def test_a_run_may_take_what_the_interpreter_takes_and_a_share_for_each_file() -
     assert (shell.limit, shell.met) == (115, True)
     assert (typed.limit, typed.met) == (25, True)
     assert (beside.limit, beside.met) == (63, False)
+
+
+def test_what_a_job_prints_is_held_against_the_memory_of_each_process_and_a_cut_against_ssh() -> (
+    None
+):
+    hub, agent = (output.MEMORY.format("1 GB", whose) for whose in ("hub", "agent"))
+    report = REPORT._replace(
+        results=[
+            result(hub, "lan", "sidecar", [90, 160, 80], unit="MB"),
+            result(agent, "lan", "sidecar", [30, 29, 31], unit="MB"),
+            result(cut.CUT, "lan", "sidecar run", [1100]),
+            result(cut.CUT, "lan", cut.COLD, [500]),
+        ]
+    )
+    met = {one.aim.partition(":")[0]: one.met for one in run_aims.verdicts(report)}
+    assert met == {hub: False, agent: True, cut.CUT: True}
+
+
+def test_every_workload_of_runs_that_has_a_peer_or_a_bound_is_in_readmes_table() -> None:
+    """Also where the command took part and no editor; a part of the work is no peer."""
+    large = start.workload(start.LARGE)
+    report = REPORT._replace(
+        results=[
+            result(output.PRINTED.format("1 GB"), "lan", "sidecar run", [30], unit="MB/s"),
+            result(output.PRINTED.format("1 GB"), "lan", "ssh", [60], unit="MB/s"),
+            result(large, "lan", "sidecar", [80]),
+            result(large, "lan", start.WHOLE, [200]),
+            result(large, "lan", start.INTERPRETER, [10]),
+            result(status.STATUS, "lan", "sidecar", [70]),
+            result(status.STATUS, "lan", status.PYTHON, [10]),
+            result(busy.IDLE.format(busy.KEY), "lan", "sidecar run", [3, 4]),
+        ]
+    )
+    short = SUITES["run"].pages.short(report)
+    assert "| a job prints 1 GB | **30.0 MB/s** (ssh 60.0 MB/s) |" in short
+    assert f"| {large} | **80.0 ms** ({start.WHOLE} 200 ms) |" in short
+    assert "| status, from a shell | **70.0 ms** |" in short
+    assert "| a key, idle line | 3.50 ms, p95 4.00 ms |" in table.ours_alone(report)
 
 
 def test_the_chart_is_svg_with_a_bar_for_every_time_of_a_shared_workload() -> None:
