@@ -32,10 +32,10 @@ ENVIRONMENT = {
 
 
 class RunningAdapter:
-    """Made by `start`. `said`: what was read of it already."""
+    """Made by `start`. `said`: what was read of it already. `folder`: of debugpy there."""
 
-    def __init__(self, stream: Stream, said: bytes) -> None:
-        self.stream, self.said = stream, said
+    def __init__(self, stream: Stream, said: bytes, folder: str) -> None:
+        self.stream, self.said, self.folder = stream, said, folder
 
     async def problem(self) -> RunError:
         """Why it ended by itself."""
@@ -72,18 +72,27 @@ async def start(
         RunError: no debugpy runs on that interpreter, or the adapter cannot be started.
         SidecarError: the link is over.
     """
-    release = releases.choose(version, interpreter)
-    packed = await asyncio.to_thread(bundle.bundle, release)
-    folder = await install(agent, packed.name, packed.archive)
+    folder = await sent(agent, interpreter, version)
     # Isolated (-I): no module of the working directory or of the environment's variables can take
     # the place of the standard library's in the adapter. The program is not affected.
     argv = [*behind, interpreter, "-I", f"{folder}/{bundle.GUARD}"]
     stream = await agent.open_stream(lambda number: Spawn(number, argv, ENVIRONMENT, folder, root))
     try:
-        return RunningAdapter(stream, await _first_words(stream))
+        return RunningAdapter(stream, await _first_words(stream), folder)
     except BaseException:
         stream.close()
         raise
+
+
+async def sent(agent: AgentConnection, interpreter: str, version: str) -> str:
+    """The folder there with the debugpy for an interpreter of that version.
+
+    Raises:
+        RunError: there is none.
+    """
+    release = releases.choose(version, interpreter)
+    packed = await asyncio.to_thread(bundle.bundle, release)
+    return await install(agent, packed.name, packed.archive)
 
 
 async def _first_words(adapter: Stream) -> bytes:

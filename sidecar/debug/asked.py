@@ -79,6 +79,13 @@ class Asked(msgspec.Struct, frozen=True, rename="camel"):
     def rank(self) -> str:
         return str(self.stop_on_rank)
 
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Of a debugger's port there, in either of debugpy's spellings."""
+        if self.connect is not None:
+            return self.connect.host, self.connect.port
+        return (self.host or "127.0.0.1", self.port) if self.port else None
+
     def folder(self, fallback: str) -> str:
         """A folder of the project that is meant: a request names no other."""
         if os.path.isabs(self.cwd):

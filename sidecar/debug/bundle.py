@@ -16,18 +16,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.debug import compiled, guard, listeners, processes, releases
+from sidecar.debug import compiled, guard, injector, listeners, processes, releases
 from sidecar.debug.releases import Release
 from sidecar.errors import RunError
 
 GUARD = "sidecar_debugpy.py"
 """The guard's file name there: what an administrator sees in `ps`."""
 
+INJECTOR = "sidecar_injector.py"
+"""That of what has a running program load debugpy."""
+
 _OURS = {
     GUARD: guard,
     "sidecar_compiled.py": compiled,
     "sidecar_listeners.py": listeners,
     "sidecar_processes.py": processes,
+    INJECTOR: injector,
 }
 
 _LEVEL = 9

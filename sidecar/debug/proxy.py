@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sidecar.core.pathmap import PathMap
@@ -60,6 +60,7 @@ class Opened(NamedTuple):
         stops: filters of exceptions that it stops at, whatever the editor says.
         terminal: has a terminal of the editor run debugpy's launcher (argv, environment, folder:
             all the remote's); returns the command that the editor is to run in it.
+        waits: has the program connect to the address where debugpy's adapter waits for it.
     """
 
     adapter: Adapter
@@ -70,6 +71,7 @@ class Opened(NamedTuple):
     owned: bool = True
     terminal: Callable[[Message], list[str]] | None = None
     stops: Sequence[str] = ()
+    waits: Callable[[str, int], Awaitable[None]] | None = None
 
 
 class Opener(Protocol):
@@ -376,14 +378,28 @@ class Proxy:
         elif len(self._asking) < _MAX_PENDING:
             # Beside the rest: debugpy may want to be answered before it goes on, and the editor
             # may take its time.
-            task = asyncio.create_task(self._adapter_asks(message), name="debug wish")
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._beside(self._adapter_asks(message), "debug wish")
+
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _await(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except SidecarError as error:
+            self.end(str(error))
 
     async def _adapter_tells(self, message: Message) -> None:
         assert self._opened is not None
         if message["event"] == "initialized":
             await self._ready(debugs=True)
+            return
+        if message["event"] == "debugpyWaitingForServer" and self._opened.waits is not None:
+            body = message.get("body") or {}
+            host, port = str(body.get("host")), int(body.get("port") or 0)
+            self._beside(self._await(self._opened.waits(host, port)), "debug attach")
             return
         if message["event"] == "sidecarProcess":
             self.family.told(message.get("body") or {})

@@ -13,11 +13,12 @@ from typing import NamedTuple
 from sidecar import api
 from sidecar.core.pathmap import PathMap
 from sidecar.debug import adapter as adapters
+from sidecar.debug import attaching
 from sidecar.debug.asked import Asked, asked, exactly_one
 from sidecar.debug.dap import Message
 from sidecar.debug.door import Door
 from sidecar.debug.family import SESSION
-from sidecar.debug.launch import Launch
+from sidecar.debug.launch import Launch, attach
 from sidecar.debug.proxy import Opened, Proxy
 from sidecar.debug.session import DebugSession
 from sidecar.errors import UsageError
@@ -187,8 +188,42 @@ class Debugging:
                 "That debug session is over", "the process that was to be debugged ended with it"
             )
         if command == "attach":
-            raise UsageError("There is nothing named to attach to", "", "use `launch`")
+            return await self._attach(client, wanted, arguments, proxy)
         return await self._launch(client, wanted, arguments, proxy)
+
+    async def _attach(
+        self, client: Client, wanted: Asked, arguments: Message, proxy: Proxy
+    ) -> Opened:
+        """To a process or a job there, or to a debugger's port that a program there opened."""
+        where = wanted.address
+        if not (where or wanted.process_id or wanted.job):
+            raise UsageError(
+                "The debug configuration names nothing to attach to",
+                'it needs one of "processId", "job" and "connect"',
+                "correct it in the editor's debug configuration, or use `launch`",
+            )
+        session = await self._registry.session(
+            client, wanted.folder(client.cwd), wanted.sidecar_host
+        )
+        with session.speaking():
+            agent = await session.ready()
+            pathmap = session.path_map()
+            if where:
+                begun = self._sessions[proxy] = DebugSession(agent, pathmap, proxy.family)
+                stream = await begun.connect(*where, proxy)
+                told = attach(pathmap, arguments)
+                return Opened(stream, pathmap, "attach", told, owned=False)
+            python = await session.interpreters.chosen()
+            pid = await _process(session, agent, wanted)
+            found = await attaching.look(agent, pid, python.path, python.version)
+            adapter = await adapters.start(
+                agent,
+                interpreter=found.interpreter,
+                version=found.version,
+                root=session.number,
+            )
+        self._sessions[proxy] = DebugSession(agent, pathmap, proxy.family, adapter)
+        return attaching.opened(agent, found, adapter, pathmap, arguments, proxy)
 
     async def _launch(
         self, client: Client, wanted: Asked, arguments: Message, proxy: Proxy
@@ -261,6 +296,26 @@ class Debugging:
     def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _process(session: Session, agent: AgentConnection, wanted: Asked) -> int:
+    """The process that is meant.
+
+    Raises:
+        UsageError: there is no such job, it has ended, or the number is none.
+    """
+    if wanted.job:
+        listed = await session.jobs.listed(agent)
+        job = next((job for job in listed if job.id.startswith(wanted.job)), None)
+        if job is None or job.state != "running" or not job.pid:
+            raise UsageError(
+                f"No job {wanted.job} runs on {session.name}", "", "see `sidecar jobs`"
+            )
+        return job.pid
+    number = str(wanted.process_id)
+    if not number.isdecimal() or not 0 < int(number) < 1 << 31:
+        raise UsageError(f"{number!r} is no process", "", "give its number there")
+    return int(number)
 
 
 def _params(wanted: Asked, client: Client, session: Session) -> api.DebugParams:
