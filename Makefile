@@ -39,6 +39,8 @@ lint: $(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@if [ -x editors/vscode/node_modules/.bin/tsc ]; then cd editors/vscode && npm --silent run check; \
+	else echo "TypeScript is not checked: no \`npm install\` in editors/vscode yet"; fi
 	@if nvim=$$(command -v $(BIN)/nvim || command -v nvim); then \
 	  $$nvim --clean -l .ci/syntax.lua editors/nvim; \
 	else echo "Lua syntax is not checked: there is no Neovim here"; fi

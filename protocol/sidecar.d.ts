@@ -443,6 +443,32 @@ export interface HostsResult {
 }
 
 /**
+ * Writes a host into `sidecar.local.toml` of the project that `project` is in, or of that very
+ * folder. `ssh`: what one would type after `ssh`, "" asks the person; `host`: its name in the
+ * configuration, "" for the machine's own; `path`: the folder there, "" for `~` and the project's
+ * name; `python`: an interpreter there. `dryRun`: only say what would be written.
+ */
+export interface InitParams {
+  project?: string;
+  host?: string;
+  ssh?: string;
+  path?: string;
+  python?: string;
+  dryRun?: boolean;
+}
+
+/**
+ * `file`: what was written. Nothing was sent: `sidecar/sync` does, and asks first.
+ */
+export interface InitResult {
+  project: string;
+  host: string;
+  ssh: string;
+  path: string;
+  file: string;
+}
+
+/**
  * `data` in `encoding` ("utf-8" or "base64"). `eof`: nothing comes behind it.
  */
 export interface InputParams {
@@ -679,13 +705,15 @@ export interface PortsResult {
 
 /**
  * `data` of an error response (code -32803): why a request failed. `code` is stable, for
- * programs; the rest is for people, `fix` beginning with a verb.
+ * programs; the rest is for people, `fix` beginning with a verb. `command`: what does the next
+ * step in an editor, an argument of `workspace/executeCommand`; "" where none does.
  */
 export interface Problem {
   code: string;
   what: string;
   why: string;
   fix: string;
+  command: string;
 }
 
 /**
@@ -907,6 +935,19 @@ export interface Skipped {
 }
 
 /**
+ * Dials nothing.
+ */
+export interface SshHostsParams {
+}
+
+/**
+ * `hosts`: names of the person's own ssh configuration, without patterns.
+ */
+export interface SshHostsResult {
+  hosts: string[];
+}
+
+/**
  * All projects that the hub holds where `project` is ""; else that one, without dialling.
  * `skipped`: also say what the rules keep out of it, which takes up to some seconds. `load`: look
  * how busy the machines are that are connected, for at most a second.
@@ -1115,6 +1156,8 @@ export interface Requests {
   'sidecar/status': { params: StatusParams; result: StatusResult };
   'sidecar/hosts': { params: HostsParams; result: HostsResult };
   'sidecar/selectHost': { params: SelectHostParams; result: SelectHostResult };
+  'sidecar/sshHosts': { params: SshHostsParams; result: SshHostsResult };
+  'sidecar/init': { params: InitParams; result: InitResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
   'sidecar/doctor': { params: DoctorParams; result: DoctorResult };
   'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };

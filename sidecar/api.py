@@ -33,12 +33,14 @@ class Empty(Message, frozen=True, kw_only=True):
 
 class Problem(Message, frozen=True, kw_only=True):
     """`data` of an error response (code -32803): why a request failed. `code` is stable, for
-    programs; the rest is for people, `fix` beginning with a verb."""
+    programs; the rest is for people, `fix` beginning with a verb. `command`: what does the next
+    step in an editor, an argument of `workspace/executeCommand`; "" where none does."""
 
     code: str
     what: str
     why: str = ""
     fix: str = ""
+    command: str = ""
 
 
 # --- sync ------------------------------------------------------------------------------------
@@ -892,6 +894,38 @@ class SelectHostResult(Message, frozen=True, kw_only=True):
     host: str
 
 
+class SshHostsParams(Message, frozen=True, kw_only=True):
+    """Dials nothing."""
+
+
+class SshHostsResult(Message, frozen=True, kw_only=True):
+    """`hosts`: names of the person's own ssh configuration, without patterns."""
+
+    hosts: list[str]
+
+
+class InitParams(Place, frozen=True, kw_only=True):
+    """Writes a host into `sidecar.local.toml` of the project that `project` is in, or of that very
+    folder. `ssh`: what one would type after `ssh`, "" asks the person; `host`: its name in the
+    configuration, "" for the machine's own; `path`: the folder there, "" for `~` and the project's
+    name; `python`: an interpreter there. `dry_run`: only say what would be written."""
+
+    ssh: str = ""
+    path: str = ""
+    python: str = ""
+    dry_run: bool = False
+
+
+class InitResult(Message, frozen=True, kw_only=True):
+    """`file`: what was written. Nothing was sent: `sidecar/sync` does, and asks first."""
+
+    project: str
+    host: str
+    ssh: str
+    path: str
+    file: str
+
+
 class StatusParams(Place, frozen=True, kw_only=True):
     """All projects that the hub holds where `project` is ""; else that one, without dialling.
     `skipped`: also say what the rules keep out of it, which takes up to some seconds. `load`: look
@@ -1014,6 +1048,8 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/status": (StatusParams, StatusResult),
     "sidecar/hosts": (HostsParams, HostsResult),
     "sidecar/selectHost": (SelectHostParams, SelectHostResult),
+    "sidecar/sshHosts": (SshHostsParams, SshHostsResult),
+    "sidecar/init": (InitParams, InitResult),
     "sidecar/trust": (TrustParams, TrustResult),
     "sidecar/doctor": (DoctorParams, DoctorResult),
     "sidecar/conflicts": (ConflictsParams, ConflictsResult),

@@ -21,11 +21,13 @@ class Secret(NamedTuple):
 
 class Choice(NamedTuple):
     """`options`: short labels, the safe one last. `message` says all that is needed to choose.
-    `fix`: the option or command that answers it where nobody can be asked."""
+    `fix`: the option or command that answers it where nobody can be asked. `passing`: it may be
+    withdrawn while it stands, so it must cover nothing."""
 
     message: str
     options: tuple[str, ...]
     fix: str = ""
+    passing: bool = False
 
 
 class Person(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,16 @@ PACK = "pack/sidecar/start/sidecar"
 _MARK = ".installed-by-sidecar"
 
 
+VSCODES = ("code", "codium", "code-insiders", "cursor", "code-server")
+"""Programs that install an extension by `--install-extension FILE`, best known first."""
+
+VSIX = "editors/vscode/sidecar.vsix"
+"""Below our package; `npm run package` in editors/vscode makes it, and a wheel carries it."""
+
+
 def editor(options: argparse.Namespace) -> int:
+    if options.name == "vscode":
+        return install_vscode(Path(sidecar.__file__).parent / VSIX)
     source = _source(options.name)
     target = Path(options.into).expanduser().absolute() if options.into else _nvim_site() / PACK
     if target.exists() and any(target.iterdir()) and not (target / _MARK).is_file():
@@ -38,6 +48,42 @@ def editor(options: argparse.Namespace) -> int:
         fresh.rename(target)
     print(target)
     terminal.say("Restart Neovim; then `:help sidecar` and `:checkhealth sidecar`.")
+    return 0
+
+
+def install_vscode(package: Path) -> int:
+    """Has every VS Code on the PATH install the extension."""
+    if not package.is_file():
+        raise UsageError(
+            "The extension is not built here",
+            f"there is no {package}",
+            "build it in editors/vscode: `npm install && npm run package`",
+        )
+    found = [path for name in VSCODES if (path := shutil.which(name))]
+    if not found:
+        print(package)
+        terminal.say(
+            "No VS Code is on the PATH; there, `Extensions: Install from VSIX...` takes this file."
+        )
+        return 0
+    for program in found:
+        done = subprocess.run(
+            [program, "--install-extension", str(package), "--force"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            raise UsageError(
+                f"{program} did not install the extension",
+                done.stdout.strip(),
+                f"install {package} by hand: `Extensions: Install from VSIX...`",
+            )
+        print(program)
+    terminal.say("Reload the window; then `Sidecar: Set Up a Remote for This Folder…`.")
     return 0
 
 

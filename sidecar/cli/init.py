@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
 from sidecar import api
@@ -12,7 +11,7 @@ from sidecar.cli import terminal
 from sidecar.cli.terminal import Terminal
 from sidecar.config import project as projects
 from sidecar.config.ssh_hosts import ssh_hosts
-from sidecar.config.write import add_host
+from sidecar.config.write import add_host, name_of
 from sidecar.errors import SidecarError, UsageError
 
 LISTED = 20
@@ -56,18 +55,6 @@ def _look_there(options: argparse.Namespace, project: projects.Project, name: st
     progress.clear()
     terminal.say(found.summary or f"Both sides have met before; {len(found.plan)} changes wait.")
     terminal.say("`sidecar sync` brings it there, and asks before it touches what is there.")
-
-
-def name_of(destination: str) -> str:
-    """A short name for `hosts.NAME`: the host's own, without user and port."""
-    host = re.sub(r"^ssh://", "", destination).rpartition("@")[2]
-    host = host[1:].partition("]")[0] if host.startswith("[") else re.split("[:/]", host)[0]
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
-    if not name:
-        raise UsageError(
-            f"{destination!r} names no host", "", "write what you would type after `ssh`"
-        )
-    return name
 
 
 def _asked() -> str:

@@ -279,7 +279,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("name", nargs="?", default="", metavar="HOST", help="of the configuration")
 
     editor = add("editor", "editor:editor", "puts an editor's client in place")
-    editor.add_argument("name", choices=("nvim",))
+    editor.add_argument("name", choices=("nvim", "vscode"))
     editor.add_argument("--into", default="", metavar="FOLDER", help="instead of the usual place")
     demo = add("demo", "entry:demo", "shows the main job against a server of its own")
     demo.add_argument("--keep", action="store_true", help="leave it up")

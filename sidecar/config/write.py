@@ -19,7 +19,7 @@ from sidecar.config import layers, lines
 from sidecar.config.git import UNTRUSTED
 from sidecar.config.layers import dotted, quoted
 from sidecar.config.project import LOCAL, Project
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, UsageError
 
 _HEAD = """\
 # Your own settings of this project for `sidecar`; git ignores this file.
@@ -71,6 +71,18 @@ def add_host(project: Project, name: str, settings: Mapping[str, Any]) -> Path:
     _replace(path, text.rstrip("\n") + "\n\n" + render_host(name, settings))
     keep_from_git(project.root)
     return path
+
+
+def name_of(destination: str) -> str:
+    """A short name for `hosts.NAME`: the host's own, without user and port."""
+    host = re.sub(r"^ssh://", "", destination).rpartition("@")[2]
+    host = host[1:].partition("]")[0] if host.startswith("[") else re.split("[:/]", host)[0]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-.")
+    if not name:
+        raise UsageError(
+            f"{destination!r} names no host", "", "write what you would type after `ssh`"
+        )
+    return name
 
 
 def set_value(project: Project, key: tuple[str, ...], value: Any) -> Path:

@@ -134,7 +134,7 @@ class Client:
         if not self.can_choose:
             return None
         params = ShowMessageRequestParams(
-            type=_KINDS["warning"],
+            type=_KINDS["info" if question.passing else "warning"],
             message=question.message,
             actions=[MessageActionItem(title=option) for option in question.options],
         )

@@ -7,13 +7,16 @@ follows it: their sessions move to the new host's, and what still runs on the ol
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import msgspec
 
 from sidecar import api
 from sidecar.config import write
 from sidecar.config.load import Loaded
-from sidecar.config.project import Project
+from sidecar.config.project import LOCAL, Project, at, find_project
+from sidecar.config.ssh_hosts import ssh_hosts
 from sidecar.errors import ConfigError, SidecarError, UsageError
 from sidecar.hub.client import Client, asked_by
 from sidecar.hub.registry import Registry
@@ -21,6 +24,9 @@ from sidecar.hub.sessions import Session
 from sidecar.questions import Choice
 
 NOT_NOW = "Not now"
+
+LISTED = 20
+"""Hosts of ~/.ssh/config in a question; more would fill a screen."""
 
 
 class Hosts:
@@ -70,6 +76,48 @@ class Hosts:
         else:
             self._registry.mark(project, name)
         return api.SelectHostResult(host=name)
+
+    async def of_ssh(self, client: Client, params: api.SshHostsParams) -> api.SshHostsResult:
+        found = await asyncio.to_thread(ssh_hosts, client.environ or os.environ)
+        return api.SshHostsResult(hosts=found)
+
+    async def init(self, client: Client, params: api.InitParams) -> api.InitResult:
+        """
+        Raises:
+            ConfigError: the settings are wrong, or the host is there already.
+            UsageError: no folder or no host was named.
+        """
+        start = params.project or client.workspace
+        if not os.path.isabs(start):
+            raise UsageError("No folder was named", "", "open one, and set it up from there")
+        project = find_project(Path(start)) or at(Path(start))
+        ssh = params.ssh or await self._ssh_host(client)
+        name = params.host or write.name_of(ssh)
+        settings = {"ssh": ssh, "path": params.path or f"~/{project.folder}"}
+        if params.python:
+            settings["python"] = params.python
+        file = project.root / LOCAL
+        if not params.dry_run:
+            file = await asyncio.to_thread(write.add_host, project, name, settings)
+        return api.InitResult(
+            project=str(project.spelled), host=name, ssh=ssh, path=settings["path"], file=str(file)
+        )
+
+    async def _ssh_host(self, client: Client) -> str:
+        names = await asyncio.to_thread(ssh_hosts, client.environ or os.environ)
+        question = Choice(
+            "Which machine is this project to run on?",
+            (*names[:LISTED], NOT_NOW),
+            "sidecar init HOST",
+        )
+        answer = await client.choose(question) if names else None
+        if answer is None or answer == NOT_NOW:
+            raise UsageError(
+                "No host was named",
+                "" if names else "~/.ssh/config has none to offer",
+                "say `sidecar init HOST`, with what you would type after `ssh`",
+            )
+        return answer
 
     async def close(self) -> None:
         for task in self._connecting:

@@ -64,6 +64,7 @@ class Patience:
         question = Choice(
             f"The run waits for {named}{far}, on the way to {self._session.name}",
             (WITHOUT, WAIT),
+            passing=True,
         )
         if await self._client.choose(question) != WITHOUT:
             return

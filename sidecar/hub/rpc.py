@@ -52,9 +52,28 @@ class RpcError(Exception):
         self.code, self.message, self.data = code, message, data
 
 
+NEXT_STEPS = {
+    "no-project": "sidecar.init",
+    "no-host": "sidecar.init",
+    "which-host": "sidecar.selectHost",
+    "unknown-host": "sidecar.selectHost",
+    "untrusted": "sidecar.trust",
+    "which-python": "sidecar.selectInterpreter",
+    "no-such-python": "sidecar.selectInterpreter",
+    "no-python": "sidecar.selectInterpreter",
+    "differs": "sidecar.conflicts",
+    "first-contact": "sidecar.sync",
+    "second-owner": "sidecar.sync",
+}
+"""By an error's code, the command of ours that an editor offers as the way on."""
+
+
 def failure(error: SidecarError) -> RpcError:
     """The answer to a request that failed for a reason a person can act on."""
-    data = api.Problem(code=error.code, what=error.what, why=error.why, fix=error.fix)
+    command = NEXT_STEPS.get(error.code, "")
+    data = api.Problem(
+        code=error.code, what=error.what, why=error.why, fix=error.fix, command=command
+    )
     return RpcError(REQUEST_FAILED, str(error), msgspec.to_builtins(data))
 
 

@@ -76,6 +76,8 @@ class Service:
             "sidecar/status": self._status,
             "sidecar/hosts": self._hosts.hosts,
             "sidecar/selectHost": self._hosts.select,
+            "sidecar/sshHosts": self._hosts.of_ssh,
+            "sidecar/init": self._hosts.init,
             "sidecar/trust": self._trust,
             "sidecar/doctor": self._doctor,
             "sidecar/conflicts": self._repairs.conflicts,
@@ -248,7 +250,8 @@ class Service:
         if params.project:
             project = self._registry.project(client, params.project)
             sessions = [one for one in sessions if one.root == project.root]
-            notes = [note for one in sessions for note in one.engine.notes]
+            asked = [one for one in sessions if params.host in ("", one.name)]
+            notes = [note for one in asked for note in one.engine.notes]
             if not sessions:
                 told = self._why_not_open(client, project)
             if params.skipped:

@@ -143,6 +143,13 @@ COMMANDS = {
     "sidecar.jupyter": _Command(
         "sidecar/service", lambda result: result.url, {"service": "jupyter"}
     ),
+    "sidecar.init": _Command(
+        "sidecar/init",
+        lambda result: (
+            f"{result.project} will go to {result.ssh}:{result.path}. Nothing was sent "
+            f"yet; a sync does, and asks before it touches what is there"
+        ),
+    ),
     "sidecar.trust": _Command(
         "sidecar/trust",
         lambda result: "Trusted" if result.trusted else "Not trusted",
@@ -210,6 +217,8 @@ def _parameters(name: str, kind: type[api.Message], arguments: tuple[Any, ...]) 
         return {}
     if isinstance(given, str) and kind is api.SelectHostParams:
         return {"host": given}
+    if kind is api.InitParams:  # whose path is the remote's
+        return {"ssh": given} if isinstance(given, str) else given
     names = [one for one in ("target", "path") if one in kind.__struct_fields__]
     if isinstance(given, str) and names:
         path = uris.to_fs_path(given) if given.startswith("file:") else given

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import sidecar
+from sidecar.cli import editor
+from sidecar.errors import UsageError
 from tests.hub.laptop import COMMAND, PATIENCE, Laptop, until_gone
 from tests.servers.box import Box
 from tests.servers.programs import need_program
@@ -283,3 +285,23 @@ def test_a_hub_that_lingers_keeps_its_connection(
     assert nearby.sidecar("sync").returncode == 0
     assert nearby.hub_pid() == pid
     assert embedded.accepted == before + 1
+
+
+def test_every_vs_code_on_the_path_gets_the_extension(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "sidecar.vsix"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(UsageError, match="not built"):
+        editor.install_vscode(package)
+    package.touch()
+    assert editor.install_vscode(package) == 0
+    assert capsys.readouterr().out.strip() == str(package)
+    program = tmp_path / "code"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\n')
+    program.chmod(0o755)
+    assert editor.install_vscode(package) == 0
+    assert (tmp_path / "said").read_text() == f"--install-extension {package} --force\n"
+    program.write_text("#!/bin/sh\necho no room >&2; exit 1\n")
+    with pytest.raises(UsageError, match="no room"):
+        editor.install_vscode(package)
