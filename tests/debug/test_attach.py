@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 from sidecar.debug import injector
 from tests.debug.client import DapFailure
+from tests.debug.conftest import processes_of
+from tests.debug.strangers import ports_of, try_ports
 from tests.debug.test_stdio import editor
 from tests.hub.laptop import Laptop, laptop, nearby
 from tests.servers.box import Box
@@ -70,6 +73,10 @@ async def test_a_process_is_attached_to_stopped_and_left_running(
         frames = await client.stop_at(str(here), 4, asked={"processId": running.pid})
         assert (frames[0]["source"]["path"], frames[0]["name"]) == (str(here), "tick")
         assert int((await client.variables(frames[0]))["count"]) > 0
+        if os.geteuid() == 0:  # a second user gets nowhere at the ports of this, either
+            ports = ports_of(processes_of(str(embedded.home)))
+            assert ports
+            await asyncio.to_thread(try_ports, ports)
         await client.ask("setBreakpoints", source={"path": str(here)}, breakpoints=[])
         await client.ask("continue", threadId=1)
         await client.ask("disconnect")
