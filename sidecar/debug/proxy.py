@@ -22,6 +22,7 @@ from sidecar.debug.dap import Decoder, Message
 from sidecar.debug.early import CAPABILITIES, Early
 from sidecar.debug.family import Family
 from sidecar.debug.sources import Sources
+from sidecar.debug.terminal import Terminal
 from sidecar.errors import Disconnected, SidecarError
 
 LEAVE_SECONDS = 5.0
@@ -58,8 +59,7 @@ class Opened(NamedTuple):
         said: what was read from the adapter already.
         owned: the program ends with the session, whatever the editor says.
         stops: filters of exceptions that it stops at, whatever the editor says.
-        terminal: has a terminal of the editor run debugpy's launcher (argv, environment, folder:
-            all the remote's); returns the command that the editor is to run in it.
+        terminal: makes the command that the editor is to run in its terminal, in `folder` here.
         waits: has the program connect to the address where debugpy's adapter waits for it.
     """
 
@@ -69,7 +69,8 @@ class Opened(NamedTuple):
     arguments: Message
     said: bytes = b""
     owned: bool = True
-    terminal: Callable[[Message], list[str]] | None = None
+    terminal: Terminal | None = None
+    folder: str = ""
     stops: Sequence[str] = ()
     waits: Callable[[str, int], Awaitable[None]] | None = None
 
@@ -478,8 +479,11 @@ class Proxy:
             return "No terminal was asked for."
         kind = "integrated" if self._console == "integratedTerminal" else "external"
         self._console = ""
-        command = self._opened.terminal(arguments)
-        asked = {"kind": kind, "title": "sidecar", "cwd": "", "args": command}
+        try:
+            command = self._opened.terminal(arguments)
+        except SidecarError as error:
+            return str(error)
+        asked = {"kind": kind, "title": "sidecar", "cwd": self._opened.folder, "args": command}
         answer = await self._ask_editor("runInTerminal", asked)
         if not answer["success"]:
             return str(answer.get("message") or "The editor opens no terminal.")

@@ -18,9 +18,10 @@ from sidecar.debug.asked import Asked, asked, exactly_one
 from sidecar.debug.dap import Message
 from sidecar.debug.door import Door
 from sidecar.debug.family import SESSION
-from sidecar.debug.launch import Launch, attach
+from sidecar.debug.launch import TERMINALS, Launch, attach
 from sidecar.debug.proxy import Opened, Proxy
 from sidecar.debug.session import DebugSession
+from sidecar.debug.terminal import terminal
 from sidecar.errors import UsageError
 from sidecar.hub import advice, launching, postmortem, target
 from sidecar.hub.client import Client, in_nobodys_name
@@ -261,9 +262,20 @@ class Debugging:
                 await asyncio.gather(barrier, return_exceptions=True)
         launch = launch._replace(env={**adapters.ENVIRONMENT, **launch.env})
         proxy.family.only_rank = wanted.rank
-        told = launch.arguments(ready.pathmap, {**arguments, "console": None})
+        console = wanted.console
+        if console in TERMINALS and (problem := _no_terminal(proxy, ready)):
+            proxy.tell(f"The program runs without a terminal: {problem}.")
+            console = "internalConsole"
+        told = launch.arguments(ready.pathmap, {**arguments, "console": console})
         return Opened(
-            adapter.stream, ready.pathmap, "launch", told, adapter.said, stops=launch.stops
+            adapter.stream,
+            ready.pathmap,
+            "launch",
+            told,
+            adapter.said,
+            terminal=terminal(session.name, adapter.folder, told),
+            folder=launch.cwd or ready.pathmap.local[0],
+            stops=launch.stops,
         )
 
     async def left(self, proxy: Proxy) -> None:
@@ -296,6 +308,14 @@ class Debugging:
     def _spawn(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _no_terminal(proxy: Proxy, ready: _Prepared) -> str:
+    """Why the program cannot have one in the editor, "" where it can."""
+    if not proxy.can("supportsRunInTerminalRequest"):
+        return "this editor opens none for it"
+    # debugpy's parts reach each other on one machine; a second job may be given another.
+    return "`launch` may start it on another machine" if ready.behind else ""
 
 
 async def _process(session: Session, agent: AgentConnection, wanted: Asked) -> int:
