@@ -140,7 +140,7 @@ def what_is_staged(
     unlike, intended = _differing(root)
     index = staged.read_index(run(root, "ls-files", "-v", "-s", "-z"), intended)
     for at, entry in enumerate(index):
-        if entry.mode == gitindex.SUBMODULE or entry.path in unlike:
+        if entry.mode == gitindex.SUBMODULE:
             continue
         path = os.fsdecode(entry.path)
         agreed = local(path)
@@ -148,7 +148,7 @@ def what_is_staged(
             unlike.add(entry.path)
             if stays_here(path) and not entry.stage:
                 index[at] = entry._replace(flags=entry.flags | gitindex.SKIP_WORKTREE)
-        elif _now(root, path) != agreed:
+        elif entry.path not in unlike and _now(root, path) != agreed:
             unlike.add(entry.path)
     return staged.difference(tree, index, unlike)
 

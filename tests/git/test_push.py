@@ -321,6 +321,36 @@ async def test_what_git_tracks_and_we_do_not_send_is_not_called_deleted(pair: Pa
     assert words(pair.there, "rev-parse", "HEAD") == words(pair.here, "rev-parse", "HEAD")
 
 
+async def test_what_we_do_not_send_is_not_called_deleted_when_it_is_changed_here(
+    pair: Pair,
+) -> None:
+    sides = pair.sides
+    sides.write("data/big.bin", "much\n")
+    commit(pair.here)
+    await sides.end()
+    await sides.begin(watch=False, ignore=["data/"])
+    await sides.attach()
+    (pair.there / "data/big.bin").unlink(missing_ok=True)
+    sides.write("data/big.bin", "more\n")
+    await pair.follow()
+    assert status(pair.there) == ""
+
+
+async def test_a_branch_that_another_worktree_there_has_checked_out_is_not_moved(
+    pair: Pair,
+) -> None:
+    await pair.follow()
+    git(pair.there, "worktree", "add", "-q", "-b", "topic", str(pair.sides.home / "beside"))
+    before = words(pair.there, "rev-parse", "topic")
+    git(pair.here, "checkout", "-q", "-b", "topic")
+    commit(pair.here)
+    with pytest.raises(SidecarError) as caught:
+        await pair.follow()
+    assert "its worktree beside" in caught.value.why
+    assert words(pair.there, "rev-parse", "topic") == before
+    assert status(pair.sides.home / "beside") == ""
+
+
 async def test_files_that_a_filter_changes_are_clean_where_there_is_no_filter(pair: Pair) -> None:
     pair.sides.write(".gitattributes", "*.txt filter=shout\n")
     git(pair.here, "config", "filter.shout.clean", "tr a-z A-Z")

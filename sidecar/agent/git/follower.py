@@ -76,6 +76,11 @@ class Follower:
         if seen.busy:
             raise Failure("git-busy", "the repository there is left alone for now", seen.busy)
         _check(target, seen.algorithm)
+        if target.branch and target.branch_was != target.head:
+            place = repository.other_worktree(self._git, target.branch)
+            if place:
+                why = "%s is checked out in its worktree %s" % (target.branch, place)
+                raise Failure("git", "the repository there is left alone", why)
         if target.head:
             self._whole([target.head, *target.tags.values()])
         self._has_what_is_staged(target)

@@ -16,6 +16,8 @@ for a reason that is told."""
 MOST_REFS = 10000
 """Branches and tags that are told: 600 KB, of which little can be compressed."""
 
+MOST_WORKTREES = 1000
+
 OPERATIONS = (
     ("index.lock", "another git command is at work"),
     ("HEAD.lock", "another git command is at work"),
@@ -104,6 +106,25 @@ def where(git: Git) -> Tuple[str, str]:
     branch = git.run("symbolic-ref", "-q", "HEAD", fine=(0, 1)).decode("utf-8", "surrogateescape")
     head = git.run("rev-parse", "-q", "--verify", "HEAD^{commit}", fine=(0, 1, 128))
     return branch.rstrip("\n"), head.decode("ascii").strip()
+
+
+def other_worktree(git: Git, branch: str) -> str:
+    """The worktree, besides the one with the `.git` folder, that has a branch checked out: there,
+    everything would show as modified if it moved. "" for none."""
+    folder = os.path.join(git.folder, b"worktrees")
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return ""
+    wanted = b"ref: " + branch.encode("utf-8", "surrogateescape")
+    for name in names[:MOST_WORKTREES]:
+        try:
+            with open(os.path.join(folder, name, b"HEAD"), "rb") as file:
+                if file.read(len(wanted) + 2).rstrip(b"\n") == wanted:
+                    return decode(name)
+        except OSError:
+            continue
+    return ""
 
 
 def busy(git: Git, ours: str = "") -> str:
