@@ -46,7 +46,7 @@ ANSWERS: dict[str, Prefer] = {PUSH_MINE: "local", TAKE_NEWER: "newer", LOOK_AT_E
 class Comparison(NamedTuple):
     """`equal`: what both sides agree on. `different`: what is there instead. `only_there`: names of
     files and, with a slash behind them, of folders; `removed`: those of them that have no place
-    there in mirror mode."""
+    there in mirror mode. `all_ignored`: the rules keep all that is there out of the sync."""
 
     local: Mapping[str, Identity]
     equal: Mapping[str, Agreed]
@@ -54,6 +54,7 @@ class Comparison(NamedTuple):
     only_here: list[str]
     only_there: list[str]
     removed: list[str] = []
+    all_ignored: bool = False
 
 
 NOTHING_THERE = Comparison({}, {}, {}, [], [])
@@ -74,6 +75,7 @@ async def compare(
     *,
     left: Callable[[int], None] = lambda count: None,
     goes: Callable[[str, bool], bool] = lambda path, is_folder: False,
+    ignored: Callable[[str, bool], bool] = lambda path, is_folder: False,
 ) -> Comparison:
     """Compares every local path with the remote folder, by content where size and kind agree. In
     slices, so that of a large tree's digests few are held: while one is read here, the remote
@@ -85,6 +87,7 @@ async def compare(
             scan: a file may have been written since, within the same tick of the clock.
         left: told now and then how many paths are to be compared yet.
         goes: whether a path that only the remote has is removed there.
+        ignored: whether the rules keep such a path out of the sync.
     """
     equal = AgreedTree()  # packed: of a large tree it is most of what is held meanwhile
     different: dict[str, Identity] = {}
@@ -120,7 +123,10 @@ async def compare(
             reading.exception()  # which is not the first, and so not the one to tell
     entries = await _only_there(there, ["", *sorted(folders)[:LISTED]], local)
     removed = [_name(*one) for one in entries if goes(*one)]
-    return Comparison(local, equal, different, only_here, [_name(*one) for one in entries], removed)
+    names = [_name(*one) for one in entries]
+    met = bool(equal or different)
+    all_ignored = not met and bool(entries) and all(ignored(*one) for one in entries)
+    return Comparison(local, equal, different, only_here, names, removed, all_ignored)
 
 
 async def _read_there(there: There, local: Mapping[str, Identity], paths: list[str]) -> _Slice:
@@ -178,6 +184,9 @@ async def decide(
         return prefer
     nothing_to_write = not (comparison.different or comparison.only_here or comparison.removed)
     if nothing_to_write and not claimed_by:
+        return "local"
+    # An environment that was made there first, say: nothing that is sent meets any of it.
+    if comparison.all_ignored and not (comparison.removed or claimed_by or doubt):
         return "local"
     summary = describe(comparison, place, claimed_by)
     answer = await person.choose(

@@ -17,6 +17,7 @@ from sidecar.errors import SyncError
 from sidecar.questions import Choice, Person
 from sidecar.sync.guarding import first_contact, guards
 from sidecar.sync.guarding.first_contact import NOT_NOW, Prefer
+from sidecar.sync.rules.ignore import NEVER
 from sidecar.sync.steps.step import Project, disconnected
 from sidecar.sync.trees import bond
 from sidecar.sync.trees.bond import Bond
@@ -292,11 +293,16 @@ class Meeting:
             self._here.readable,
             left=self._tell_what_is_left,
             goes=self._goes,
+            ignored=self._is_ignored,
         )
 
     def _tell_what_is_left(self, count: int) -> None:
         self._project.left = count
         self._project.changed()
+
+    def _is_ignored(self, path: str, is_folder: bool) -> bool:
+        """But for what makes a folder somebody's project: a repository, our configuration."""
+        return path not in NEVER and self._here.rules.decide(path, is_folder).ignored
 
     def _goes(self, path: str, is_folder: bool) -> bool:
         """Whether a path that only the remote has is to be removed there."""

@@ -138,6 +138,28 @@ async def test_the_summary_says_what_mirror_mode_would_remove_and_asks_about_tha
     assert sides.tree_there().keys() > {"old.py", "old/x.py"}
 
 
+async def test_a_folder_that_holds_only_what_is_ignored_is_no_question(sides: Sides) -> None:
+    sides.write("main.py", "1\n")
+    sides.write_there(".venv/bin/python", "theirs\n")
+    await sides.begin(watch=False)
+    await sides.attach()
+    assert sides.read_there("main.py") == "1\n"
+    assert sides.read_there(".venv/bin/python") == "theirs\n"
+
+
+@pytest.mark.parametrize("name", ["notes.md", ".git/HEAD", "sidecar.toml"])
+async def test_what_is_somebodys_beside_what_is_ignored_is_a_question(
+    sides: Sides, name: str
+) -> None:
+    sides.write("main.py", "1\n")
+    sides.write_there(".venv/bin/python", "theirs\n")
+    sides.write_there(name, "theirs\n")
+    await sides.begin(watch=False)
+    with pytest.raises(SyncError, match="already holds something"):
+        await sides.attach()
+    assert not (sides.there / "main.py").exists()
+
+
 async def test_a_large_tree_is_compared_in_slices_and_says_how_much_is_left(
     sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
