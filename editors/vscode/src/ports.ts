@@ -65,7 +65,7 @@ export class Ports implements vscode.TreeDataProvider<Listening>, vscode.Disposa
     const result = await this.server.ask('sidecar/forward', { ...place, ports: [port] })
     if (!result) return
     this.changed.fire()
-    const open = result.ports.find((one) => one.url)
+    const open = result.ports.find(urlOf)
     if (!open || target) return
     const browser = 'Open in Browser'
     const text = open.text || `${open.there} is at ${open.here}`
@@ -88,6 +88,11 @@ export class Ports implements vscode.TreeDataProvider<Listening>, vscode.Disposa
   }
 }
 
+/** What a browser may try: a person named the port, and knows whether it is a page. */
+function urlOf(port: Port): string {
+  return port.url || (port.state === 'open' && port.port > 0 ? `http://127.0.0.1:${port.port}/` : '')
+}
+
 async function browse(port: Port): Promise<void> {
-  if (port.url) await vscode.env.openExternal(vscode.Uri.parse(port.url))
+  if (urlOf(port)) await vscode.env.openExternal(vscode.Uri.parse(urlOf(port)))
 }

@@ -17,7 +17,8 @@ const WARNING = 2
 export function ask(question: Asked, token: vscode.CancellationToken): Promise<Answered> {
   const input = vscode.window.createInputBox()
   input.title = question.host
-  input.prompt = question.prompt.trim()
+  // A problem stands where the prompt does.
+  input.prompt = input.placeholder = question.prompt.trim()
   input.password = !question.echo
   input.ignoreFocusOut = true
   if (question.problem) input.validationMessage = question.problem
