@@ -696,7 +696,7 @@ export interface PortsParams {
 }
 
 /**
- * All of the host, in the order of their numbers there; of jobs those of this project.
+ * All of the host, in the order of their numbers there; of jobs all that run on that account.
  */
 export interface PortsResult {
   host: string;

@@ -717,7 +717,7 @@ class PortsParams(Place, frozen=True, kw_only=True):
 
 
 class PortsResult(Message, frozen=True, kw_only=True):
-    """All of the host, in the order of their numbers there; of jobs those of this project."""
+    """All of the host, in the order of their numbers there; of jobs all that run on that account."""
 
     host: str
     ports: list[Port]

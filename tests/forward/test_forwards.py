@@ -42,7 +42,9 @@ async def said(port: int, data: bytes, host: str = "127.0.0.1") -> bytes:
         writer.close()
 
 
+@pytest.mark.real
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("box", ["sshd-asyncssh", "sshd-openssh"], indirect=True)
 async def test_a_thousand_connections_in_a_row_and_a_hundred_at_once(bench: Bench) -> None:
     there = await bench.serve(echo)
     port = (await bench.open(f"{there}")).port

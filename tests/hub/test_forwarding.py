@@ -70,6 +70,8 @@ def line_of(process: subprocess.Popen[bytes]) -> str:
     return process.stderr.readline().decode()
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("box", ["sshd-asyncssh", "sshd-openssh"], indirect=True)
 def test_a_jobs_port_is_found_forwarded_and_there_again_after_a_cut(
     connected: Laptop, box: Box
 ) -> None:

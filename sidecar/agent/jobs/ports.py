@@ -8,7 +8,7 @@ asked only when the listening sockets of our user are others than before.
 import os
 import re
 import threading
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Sequence, Set
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Sequence, Set
 
 from sidecar.agent import machine, sockets
 from sidecar.agent.jobs import remains
@@ -139,17 +139,17 @@ class Watch:
         self._stopped.set()
 
     def _run(self) -> None:
-        before: FrozenSet[int] = frozenset()
+        before: Optional[FrozenSet[int]] = None
         told: List[Dict[str, Any]] = []
         beat, user = 0, os.geteuid()
         while not self._stopped.wait(BEATS[min(beat, len(BEATS) - 1)]):
             beat += 1
             table = [one for one in sockets.listening() if one.user == user]
             inodes = frozenset(one.inode for one in table)
-            if inodes == before and (told or not inodes) and beat % 8:
+            if inodes == before and beat % 8:
                 continue
-            # A socket that was there before may be inherited by a job later: now and then all of
-            # it is looked at, whatever the table says.
+            # A socket that was there before may be inherited by a job later, and a job may end
+            # without having had one: now and then all of it is looked at, whatever the table says.
             jobs = processes(self._state, self._jobs)
             before, found = inodes, of(jobs, table)
             if found != told and not self._stopped.is_set():
