@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sidecar
-from sidecar.cli import editor
+from sidecar.cli import editor, main
 from sidecar.errors import UsageError
 from tests.hub.laptop import COMMAND, PATIENCE, Laptop, until_gone
 from tests.servers.box import Box
@@ -21,6 +22,19 @@ from tests.servers.programs import need_program
 def test_the_version_is_told() -> None:
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"sidecar {sidecar.__version__}\n"
+
+
+def test_a_command_reads_its_own_arguments_alone_as_it_does_beside_all_others() -> None:
+    def helps(whole: argparse.ArgumentParser) -> dict[str, str]:
+        (found,) = (one.choices for one in whole._actions if isinstance(one.choices, dict))
+        return {name: command.format_help() for name, command in found.items()}
+
+    known = helps(main.parser())
+    assert {"run", "status", "hub"} <= known.keys()
+    for name, text in known.items():
+        assert helps(main.parser(name)) == {name: text}
+    for word in ("", "--help", "statsu"):
+        assert helps(main.parser(word)) == known
 
 
 def test_a_command_imports_nothing_of_the_hub_and_its_faces() -> None:
