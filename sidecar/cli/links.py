@@ -73,6 +73,8 @@ class Linker:
         is_file: whether there is something here to lead to.
     """
 
+    patience = SOON
+
     def __init__(
         self,
         folders: list[Folder],

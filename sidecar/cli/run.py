@@ -16,13 +16,16 @@ import socket
 import sys
 import time
 from types import FrameType
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from sidecar import api
-from sidecar.cli import keys, last_words, links, place, screen, terminal
+from sidecar.cli import keys, last_words, place, screen, terminal
 from sidecar.cli.client import HubClient
 from sidecar.cli.progress import Progress
 from sidecar.errors import SidecarError, UsageError
+
+if TYPE_CHECKING:
+    from sidecar.cli import links
 
 Answer = TypeVar("Answer", bound=api.Message)
 
@@ -269,7 +272,11 @@ class JobHere:
         """It runs. What is said to it goes to its host, whichever is used meanwhile."""
         self.id = job.job
         self.host = self._where["host"] = job.host
-        folders = [links.Folder(one.here, one.there) for one in job.folders] if job.links else []
+        if not job.links or not (os.isatty(1) or os.isatty(2)):
+            return
+        from sidecar.cli import links  # 4 ms, which a pipe need not wait for
+
+        folders = [links.Folder(one.here, one.there) for one in job.folders]
         for descriptor in (1, 2):
             if folders and links.may_be_shown(descriptor):
                 self._links[descriptor] = links.Linker(folders, job.cwd)
@@ -341,8 +348,8 @@ class JobHere:
         files: list[Any] = [self._hub, self._wake]
         if reading and self._input is None:
             files.append(0)
-        held = any(one.holds for one in self._links.values())
-        ready, _, _ = select.select(files, [], [], links.SOON if held else None)
+        patience = next((one.patience for one in self._links.values() if one.holds), None)
+        ready, _, _ = select.select(files, [], [], patience)
         if not ready:
             self._show_held()
         if self._hub in ready:
