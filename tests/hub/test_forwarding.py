@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.cli.person import TerminalSession
 from tests.hub.laptop import PATIENCE, Laptop
 from tests.servers.box import Box
 from tests.servers.openssh import free_port
+from tests.servers.programs import need_program
 
 SERVER = """\
 import http.server, os, sys
@@ -144,3 +146,26 @@ def test_gpus_are_given_to_a_run_and_told_of_the_machine(nearby: Laptop, embedde
     ]
     assert found["machine"]["cpus"] > 0
     assert "93 %" in nearby.sidecar("gpus").stdout
+
+
+@pytest.mark.real
+def test_a_person_is_told_in_one_line_and_a_local_forward_waits_until_it_is_asked_for(
+    nearby: Laptop, embedded: Box
+) -> None:
+    need_program("ssh")  # asyncssh's own parser knows no LocalForward
+    here, there = free_port(), chosen_port()
+    config = embedded.ssh_config.read_text()
+    embedded.ssh_config.write_text(f"{config}    LocalForward {here} localhost:{there + 1}\n")
+    nearby.write("server.py", SERVER)
+    person = TerminalSession(nearby, "run", "server.py", str(there))
+    person.expect(f"port {there}: `sidecar forward {there}` brings it here")
+    known = {one["remote_port"]: one for one in ports(nearby)}
+    assert (known[there + 1]["state"], known[there + 1]["source"]) == ("known", "ssh")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", here))  # nobody has it
+    all_of_them = nearby.start("forward")
+    assert f"127.0.0.1:{here}" in line_of(all_of_them)
+    known = {one["remote_port"]: one for one in ports(nearby)}
+    assert (known[there + 1]["state"], known[there + 1]["port"]) == ("open", here)
+    person.type("\x03")
+    person.wait()
