@@ -74,25 +74,23 @@ async def test_it_launches_modules_and_code_as_well(
         await client.ask("disconnect")
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({}, "names nothing to run"),
-        ({"program": "missing.py"}, r"missing\.py is no file here"),
-        ({"program": "main.py", "args": 7}, "args"),
-        ({"program": "/etc/hosts.py"}, "belongs to no project"),
-        ({"program": "main.py", "python": "/no/such/python"}, "no/such/python"),
-        ({"sidecarSession": "0" * 32, "sidecarChild": 1}, "session is over"),
-    ],
-)
-async def test_what_cannot_be_launched_is_told_in_words(
-    nearby: Laptop, asked: dict[str, object], words: str
-) -> None:
+IMPOSSIBLE = [
+    ({}, "names nothing to run"),
+    ({"program": "missing.py"}, r"missing\.py is no file here"),
+    ({"program": "main.py", "args": 7}, "args"),
+    ({"program": "/etc/hosts.py"}, "belongs to no project"),
+    ({"program": "main.py", "python": "/no/such/python"}, "no/such/python"),
+    ({"sidecarSession": "0" * 32, "sidecarChild": 1}, "session is over"),
+]
+
+
+async def test_what_cannot_be_launched_is_told_in_words(nearby: Laptop) -> None:
     nearby.write("main.py", "print('never')\n")
-    async with editor(nearby) as client:
-        await client.ask("initialize", adapterID="sidecar")
-        with pytest.raises(DapFailure, match=words):
-            await client.ask("launch", **asked)
-        await client.event("terminated")
-        await client.ask("disconnect")
-        await client.ended()
+    for asked, words in IMPOSSIBLE:
+        async with editor(nearby) as client:
+            await client.ask("initialize", adapterID="sidecar")
+            with pytest.raises(DapFailure, match=words):
+                await client.ask("launch", **asked)
+            await client.event("terminated")
+            await client.ask("disconnect")
+            await client.ended()
