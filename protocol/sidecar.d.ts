@@ -3,6 +3,29 @@
 export const VERSION: 1;
 
 /**
+ * A module of the agent, its text as it is sent: without comments and docstrings, every line
+ * where it is in the package.
+ */
+export interface AgentModule {
+  name: string;
+  text: string;
+}
+
+/**
+ * Dials nothing.
+ */
+export interface AgentSourceParams {
+}
+
+/**
+ * All that is sent to a remote to start an agent. `digest`: of the whole, in hexadecimal.
+ */
+export interface AgentSourceResult {
+  digest: string;
+  modules: AgentModule[];
+}
+
+/**
  * What `recall` of RunParams knows of a target; `args` sets it, [] forgets it.
  */
 export interface ArgumentsParams {
@@ -1160,6 +1183,7 @@ export interface Requests {
   'sidecar/init': { params: InitParams; result: InitResult };
   'sidecar/trust': { params: TrustParams; result: TrustResult };
   'sidecar/doctor': { params: DoctorParams; result: DoctorResult };
+  'sidecar/agentSource': { params: AgentSourceParams; result: AgentSourceResult };
   'sidecar/conflicts': { params: ConflictsParams; result: ConflictsResult };
   'sidecar/diff': { params: DiffParams; result: DiffResult };
   'sidecar/resolve': { params: ResolveParams; result: ResolveResult };

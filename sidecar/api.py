@@ -717,7 +717,8 @@ class PortsParams(Place, frozen=True, kw_only=True):
 
 
 class PortsResult(Message, frozen=True, kw_only=True):
-    """All of the host, in the order of their numbers there; of jobs all that run on that account."""
+    """All of the host, in the order of their numbers there; of jobs all that run on that
+    account."""
 
     host: str
     ports: list[Port]
@@ -966,6 +967,25 @@ class DoctorResult(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
 
+class AgentSourceParams(Message, frozen=True, kw_only=True):
+    """Dials nothing."""
+
+
+class AgentModule(Message, frozen=True, kw_only=True):
+    """A module of the agent, its text as it is sent: without comments and docstrings, every line
+    where it is in the package."""
+
+    name: str
+    text: str
+
+
+class AgentSourceResult(Message, frozen=True, kw_only=True):
+    """All that is sent to a remote to start an agent. `digest`: of the whole, in hexadecimal."""
+
+    digest: str
+    modules: list[AgentModule]
+
+
 class TrustParams(Place, frozen=True, kw_only=True):
     """`accept` false: only say what would be trusted, or with `ask`, ask the person. `settings`:
     those that the person was shown (`asks` of an earlier answer); only they are trusted, so that
@@ -1052,6 +1072,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/init": (InitParams, InitResult),
     "sidecar/trust": (TrustParams, TrustResult),
     "sidecar/doctor": (DoctorParams, DoctorResult),
+    "sidecar/agentSource": (AgentSourceParams, AgentSourceResult),
     "sidecar/conflicts": (ConflictsParams, ConflictsResult),
     "sidecar/diff": (DiffParams, DiffResult),
     "sidecar/resolve": (ResolveParams, ResolveResult),

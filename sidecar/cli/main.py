@@ -293,6 +293,9 @@ def parser(only: str = "") -> argparse.ArgumentParser:
     doctor = add("doctor", "doctor:doctor", "checks the whole way to a Python there", place, json)
     doctor.add_argument("name", nargs="?", default="", metavar="HOST", help="of the configuration")
 
+    agent = add("agent", "agent:agent", "what is sent to a remote and runs there", json)
+    agent.add_argument("--source", action="store_true", required=True, help="print all of it")
+
     editor = add("editor", "editor:editor", "puts an editor's client in place")
     editor.add_argument("name", choices=("nvim", "vscode"))
     editor.add_argument("--into", default="", metavar="FOLDER", help="instead of the usual place")

@@ -33,6 +33,7 @@ from sidecar.hub.repairs import Repairs
 from sidecar.hub.repositories import Repositories
 from sidecar.hub.runs import Runs
 from sidecar.hub.sessions import Session
+from sidecar.remote import bundle
 
 if TYPE_CHECKING:
     from sidecar.hub.debugging import Debugging
@@ -80,6 +81,7 @@ class Service:
             "sidecar/init": self._hosts.init,
             "sidecar/trust": self._trust,
             "sidecar/doctor": self._doctor,
+            "sidecar/agentSource": self._agent_source,
             "sidecar/conflicts": self._repairs.conflicts,
             "sidecar/diff": self._repairs.diff,
             "sidecar/resolve": self._repairs.resolve,
@@ -279,6 +281,11 @@ class Service:
 
         return await Doctor(self._registry).doctor(client, params)
 
+    async def _agent_source(
+        self, client: Client, params: api.AgentSourceParams
+    ) -> api.AgentSourceResult:
+        return await asyncio.to_thread(_agent_source)
+
     async def _trust(self, client: Client, params: api.TrustParams) -> api.TrustResult:
         project = self._registry.project(client, params.project)
         loaded = load(project)
@@ -293,6 +300,11 @@ class Service:
         if waiting and not left:
             await self._registry.session(client, params.project, params.host)
         return api.TrustResult(trusted=not left, asks=left)
+
+
+def _agent_source() -> api.AgentSourceResult:
+    modules = [api.AgentModule(name=name, text=text) for name, text in bundle.texts().items()]
+    return api.AgentSourceResult(digest=bundle.digest(), modules=modules)
 
 
 def _unopened(project: str, error: SidecarError) -> api.Health:

@@ -226,6 +226,11 @@ def digest() -> str:
     return whole.hexdigest()
 
 
+def texts() -> dict[str, str]:
+    """Every module that travels, by name, in the order in which it is sent, as it is sent."""
+    return {f"sidecar.{name}": _source(name) for name in ("agent.first", *NOW, *FILES, *OTHERS)}
+
+
 def _packed(value: Any) -> bytes:
     return zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 9)
 

@@ -87,3 +87,12 @@ def test_a_wrong_configuration_is_the_first_step(laptop: Laptop) -> None:
 def test_the_longest_mount_point_names_the_file_system() -> None:
     assert examination.file_system("/proc/self") == "proc"
     assert examination.file_system("/nowhere/at/all")
+
+
+def test_all_that_is_sent_to_a_remote_can_be_read_before(laptop: Laptop) -> None:
+    done = laptop.sidecar("agent", "--source")
+    assert done.returncode == 0, done
+    names = ["sidecar.agent." + name for name in ("first", "main", "supervisor.supervisor")]
+    assert all(f"# {'-' * 20} {name}\n" in done.stdout for name in names)
+    assert "digest " in done.stderr
+    assert laptop.sidecar("agent").returncode == 2
