@@ -18,6 +18,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from typing import Any
@@ -38,6 +39,23 @@ KINDS = {
 """What is run, the first that is there. All of them are the server, with pages or without."""
 
 
+def runtime_folder() -> str | None:
+    """Where the sockets of this job's supervisor lie (agent/supervisor/control.py), so that nothing
+    of ours is anywhere else; None, the usual place for such, where that is not ours alone."""
+    candidates = [f"/tmp/sidecar-{os.geteuid()}"]  # noqa: S108 - owner and mode are looked at
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        candidates.insert(0, os.path.join(os.environ["XDG_RUNTIME_DIR"], "sidecar"))
+    for path in candidates:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            continue
+        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+        if is_ours and not found.st_mode & 0o077:
+            return path
+    return None
+
+
 def main() -> None:
     own = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [one for one in sys.path if os.path.abspath(one or ".") != own]
@@ -45,7 +63,7 @@ def main() -> None:
     if not kind or not importlib.util.find_spec("jupyter_server"):
         print(MISSING.format(python=sys.executable), file=sys.stderr)
         sys.exit(EXIT_MISSING)
-    folder = tempfile.mkdtemp(prefix="sidecar-jupyter-")  # of mode 0700
+    folder = tempfile.mkdtemp(prefix="jupyter-", dir=runtime_folder())  # of mode 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["JUPYTER_RUNTIME_DIR"] = folder
     app: Any = importlib.import_module(KINDS[kind])
