@@ -719,7 +719,8 @@ export interface PortsParams {
 }
 
 /**
- * All of the host, in the order of their numbers there; of jobs all that run on that account.
+ * All of the host, in the order of their numbers there; of jobs all that run on that
+ * account.
  */
 export interface PortsResult {
   host: string;
