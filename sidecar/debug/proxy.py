@@ -399,8 +399,9 @@ class Proxy:
             return
         if message["event"] == "debugpyWaitingForServer" and self._opened.waits is not None:
             body = message.get("body") or {}
-            host, port = str(body.get("host")), int(body.get("port") or 0)
-            self._beside(self._await(self._opened.waits(host, port)), "debug attach")
+            host, port = body.get("host"), body.get("port")
+            if isinstance(host, str) and type(port) is int:
+                self._beside(self._await(self._opened.waits(host, port)), "debug attach")
             return
         if message["event"] == "sidecarProcess":
             self.family.told(message.get("body") or {})

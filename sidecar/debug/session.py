@@ -86,7 +86,8 @@ class DebugSession:
         if self._closed:
             return
         self._closed = True
-        for proxy in list(self._children):
+        for proxy, stream in list(self._children.items()):
             proxy.end(why)
+            stream.close()
         if self.adapter is not None:
             await asyncio.shield(self.adapter.end())
