@@ -158,3 +158,28 @@ def test_from_nothing_to_a_first_run_with_a_password_that_was_wrong_once(
     finally:
         laptop.end()
         box.close()
+
+
+def test_a_window_that_is_opened_again_goes_on_showing_its_job(
+    nearby: Laptop, embedded: EmbeddedBox
+) -> None:
+    nearby.write("loop.py", "print('up', flush=True)\nprint('told', input())\ninput()\n")
+    with vscode.vscode(nearby.project) as code:
+        code.open("loop.py")
+        code.see('.statusbar-item[id*="sidecar"] .codicon-check')
+        code.command("Sidecar: Run File on Remote")
+        code.terminal("up")
+        code.page.reload()
+        code.see('.statusbar-item[id*="sidecar"] .codicon-check')
+        code.terminal("up")
+        code.page.locator(".terminal-wrapper.active .xterm-helper-textarea").focus()
+        code.type("again")
+        code.press("Enter")
+        code.terminal("told again")
+        code.picture("resumed")
+        code.page.get_by_role("tab", name="Sidecar").first.click()
+        code.see(".monaco-list-row", "loop.py").hover()
+        code.see('.monaco-list-row [aria-label^="Stop Job"]').click()
+        code.terminal("KeyboardInterrupt")
+        code.see(".monaco-list-row", "status 1")
+        code.picture("jobs")

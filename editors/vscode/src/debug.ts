@@ -20,6 +20,7 @@ interface Config extends vscode.DebugConfiguration {
   remote?: string
   stopOnEntry?: boolean
   justMyCode?: boolean
+  stopOnRank?: string
   /** Of what is attached to, here. */
   host?: string
   port?: number
@@ -155,6 +156,7 @@ function paramsOf(config: Config, target: string, place: string): DebugParams {
     env: config.env ?? {},
     stopOnEntry: config.stopOnEntry ?? false,
     justMyCode: config.justMyCode ?? true,
+    stopOnRank: config.stopOnRank === undefined ? '' : String(config.stopOnRank),
     recall: config.recall ?? args === undefined,
   }
 }

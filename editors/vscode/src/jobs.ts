@@ -6,6 +6,7 @@ import * as vscode from 'vscode'
 import { problemOf, type Exited, type Folder, type Output, type RunParams } from './protocol'
 import { Decoder, places, type Place } from './output'
 import { show } from './failures'
+import { isWithin } from './projects'
 import type { Server } from './server'
 
 const DIM = '\x1b[2m'
@@ -105,32 +106,30 @@ export class Jobs implements vscode.Disposable, vscode.TerminalLinkProvider<Link
   }
 
   /** Shows a job from the beginning of its output on. */
-  attach(origin: Origin, job: string, title: string, reveal = true): void {
+  attach(origin: Origin, job: string, title: string): void {
     const open = this.shown.find((one) => one.job === job && !one.isCut)
-    if (open) return void (reveal && open.terminal?.show())
-    this.begin(
-      origin.project,
-      origin.host,
-      title,
-      async (_, token) => {
-        const result = await this.server.request('sidecar/attach', { ...origin, job }, token)
-        return result && { ...result, raw: result.terminal, headline: '', title }
-      },
-      reveal,
-    )
+    if (open) {
+      open.terminal?.show()
+      return
+    }
+    this.begin(origin.project, origin.host, title, async (_, token) => {
+      const result = await this.server.request('sidecar/attach', { ...origin, job }, token)
+      return result && { ...result, raw: result.terminal, headline: '', title }
+    })
   }
 
   /** Opens again what the last window had open and still runs. */
   async resume(project: string): Promise<void> {
     const kept = this.memory.get<Kept[]>(KEPT, [])
-    const [mine, others] = [kept.filter((one) => one.project === project), kept.filter((one) => one.project !== project)]
+    const mine = kept.filter((one) => isWithin(one.project, project))
+    const others = kept.filter((one) => !mine.includes(one))
     if (mine.length === 0) return
     await this.memory.update(KEPT, others)
     for (const host of new Set(mine.map((one) => one.host))) {
       const jobs = await this.server.request('sidecar/jobs', { project, host }).catch(() => undefined)
       for (const { job, title } of mine.filter((one) => one.host === host)) {
         const running = jobs?.jobs.some((one) => one.id === job && one.state === 'running')
-        if (running) this.attach({ project, host }, job, title, false)
+        if (running) this.attach({ project, host }, job, title)
       }
     }
   }
@@ -160,7 +159,7 @@ export class Jobs implements vscode.Disposable, vscode.TerminalLinkProvider<Link
     for (const part of this.parts) part.dispose()
   }
 
-  private begin(project: string, host: string | undefined, title: string, begin: Begin, reveal = true): void {
+  private begin(project: string, host: string | undefined, title: string, begin: Begin): void {
     const focus = vscode.workspace.getConfiguration('sidecar').get<boolean>('focusTerminal', false)
     let job = this.shown.find((one) => one.over && one.project === project && one.title === title)
     if (job) {
@@ -175,7 +174,7 @@ export class Jobs implements vscode.Disposable, vscode.TerminalLinkProvider<Link
       })
       this.shown.push(job)
     }
-    if (reveal) job.terminal?.show(!focus)
+    job.terminal?.show(!focus)
   }
 
   private take(job: string, told: Output | Exited): void {
@@ -198,7 +197,7 @@ export class Jobs implements vscode.Disposable, vscode.TerminalLinkProvider<Link
     const at = this.shown.findIndex((one) => one.terminal === terminal)
     const [job] = at < 0 ? [] : this.shown.splice(at, 1)
     // A window that closes takes its terminals along; those are continued by the next one.
-    if (!job?.wasClosedByPerson) return
+    if (terminal.exitStatus?.reason !== vscode.TerminalExitReason.User || !job) return
     void this.keep()
     if (job.job && !job.over) void this.offerToStop(job)
   }
@@ -236,7 +235,6 @@ class JobTerminal implements vscode.Pseudoterminal {
   over = false
   /** The server that told of it has gone. */
   isCut = false
-  wasClosedByPerson = false
   folders: readonly Folder[] = []
   cwd = ''
   private raw = true
@@ -260,7 +258,6 @@ class JobTerminal implements vscode.Pseudoterminal {
   }
 
   close(): void {
-    this.wasClosedByPerson = true
     this.starting?.cancel()
   }
 
