@@ -16,7 +16,7 @@ WORKERS ?= auto
 PYTEST ?= -n $(WORKERS) --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format bench docs clean
+.PHONY: help demo test soak lint format bench pictures docs clean
 
 help:
 	@echo "make demo    the main job, shown against a server on this machine"
@@ -24,6 +24,7 @@ help:
 	@echo "make soak    random sequences of syncing, for SIDECAR_SOAK seconds (600)"
 	@echo "make lint    formatter, linter, types, Lua syntax"
 	@echo "make bench   the benchmarks"
+	@echo "make pictures the screenshots of docs/images, where code-server is"
 	@echo "make docs    generated files brought up to date"
 
 demo: $(RUNTIME)
@@ -51,6 +52,11 @@ format: $(TOOLS)
 
 bench: $(TOOLS)
 	$(BIN)/python -m bench
+
+pictures: $(TOOLS)
+	SIDECAR_SCREENSHOTS=$$(mktemp -d) && export SIDECAR_SCREENSHOTS && \
+	  $(BIN)/python -m pytest tests/editors/test_vscode.py -k breakpoint && \
+	  cp "$$SIDECAR_SCREENSHOTS/debug.png" docs/images/vscode.png
 
 docs: $(TOOLS)
 	$(BIN)/python -m protocol.generate

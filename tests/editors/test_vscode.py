@@ -181,5 +181,5 @@ def test_a_window_that_is_opened_again_goes_on_showing_its_job(
         code.see(".monaco-list-row", "loop.py").hover()
         code.see('.monaco-list-row [aria-label^="Stop Job"]').click()
         code.terminal("KeyboardInterrupt")
-        code.see(".monaco-list-row", "status 1")
+        code.see('.monaco-list-row [aria-label^="Run Job Again"]')
         code.picture("jobs")

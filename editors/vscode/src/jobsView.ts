@@ -57,7 +57,8 @@ export class JobsView implements vscode.TreeDataProvider<Listed>, vscode.Disposa
 
   getTreeItem({ origin, job }: Listed): vscode.TreeItem {
     const running = job.state === 'running'
-    const item = new vscode.TreeItem(job.command)
+    // The folders are in the tooltip: a view is narrow.
+    const item = new vscode.TreeItem(job.command.replace(/\S*\//g, ''))
     item.id = `${origin.project}\0${job.host}\0${job.id}`
     item.description = describe(job)
     item.tooltip = tooltip(job)
