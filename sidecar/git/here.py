@@ -1,7 +1,8 @@
-"""The repository here: where its HEAD is, what is staged, and why it is to be left alone."""
+"""The repository here: what is in it, what is staged, and the objects that go and come."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,81 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sidecar.core import gitindex, identity, staged
+from sidecar.core.gitindex import Entry
 from sidecar.core.identity import Identity
-from sidecar.core.staged import Staged
-from sidecar.errors import SyncError
+from sidecar.core.staged import Staged, Tree
 from sidecar.git.command import HARDENED, ask, environment, run, words
 
 MOST_TAGS = 5000
 """Tags that are sent along: what `git describe` finds."""
 
+SMALL_WHOLE = 100 << 20
+"""Bytes of a repository that are not worth a closer look."""
+
 MOVES = 1000
 """Moves of a branch that are looked back on, to tell a commit that was made here from others."""
-
-
-class Repository(NamedTuple):
-    """`left`: why it is not followed; "" where it is. `head`: "" before the first commit. `branch`:
-    the full name, "" where HEAD is detached. `notes`: what of it stays here, in words."""
-
-    left: str
-    algorithm: str = "sha1"
-    head: str = ""
-    branch: str = ""
-    notes: tuple[str, ...] = ()
-
-
-def look(root: Path) -> Repository | None:
-    """The repository whose work tree is this folder; None where there is none, or no git.
-    Blocking, some 10 ms.
-
-    Raises:
-        SyncError: git failed on what it has just found.
-    """
-    try:
-        asked = words(
-            root, "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir",
-            "--git-common-dir", "--is-shallow-repository", "--show-object-format",
-        )  # fmt: skip
-    except SyncError:
-        return None
-    lines = asked.split("\n")
-    if len(lines) != 5:
-        return None
-    top, folder, common, shallow, algorithm = lines
-    if os.path.realpath(top) != os.path.realpath(root):
-        return Repository(f"the project is a folder of the repository {top}")
-    if folder != common:
-        return Repository("it is a worktree of another repository")
-    if shallow == "true":
-        return Repository("it is a shallow clone")
-    left = _unusual(root)
-    if left:
-        return Repository(left)
-    branch = words(root, "symbolic-ref", "-q", "HEAD", fine=(0, 1))
-    head = words(root, "rev-parse", "-q", "--verify", "HEAD^{commit}", fine=(0, 1, 128))
-    return Repository("", algorithm, head, branch, _notes(root, Path(folder)))
-
-
-def _unusual(root: Path) -> str:
-    pattern = r"^(core\.sparsecheckout|extensions\.partialclone|remote\..*\.promisor)$"
-    listed = os.fsdecode(run(root, "config", "-z", "--get-regexp", pattern, fine=(0, 1)))
-    for line in listed.split("\0"):
-        name, _, value = line.partition("\n")
-        if name == "core.sparsecheckout":
-            if value.lower() in ("true", "yes", "on", "1"):
-                return "it is a sparse checkout"
-        elif name:
-            return "it is a partial clone"
-    return ""
-
-
-def _notes(root: Path, folder: Path) -> tuple[str, ...]:
-    found = []
-    if (root / ".gitmodules").is_file():
-        found.append("submodules: their files are synced, their repositories stay here")
-    if (folder / "lfs").is_dir():
-        found.append("git-lfs: its files are synced, its storage stays here")
-    return tuple(found)
 
 
 def tags(root: Path, head: str) -> dict[str, str]:
@@ -128,17 +67,49 @@ Local = Callable[[str], "Identity | None"]
 """What both sides agreed that a path is here; None where they did not, or it is the remote's."""
 
 
+class Listing(NamedTuple):
+    """What git says of commit and index. `unlike`: paths whose files it does not find to be what
+    is staged. `tags`: those that HEAD has behind it."""
+
+    tree: Tree
+    entries: list[Entry]
+    unlike: set[bytes]
+    tags: dict[str, str]
+
+
+async def listing(root: Path, head: str) -> Listing:
+    """Asked at once: four processes take the time of two.
+
+    Raises:
+        SyncError: git fails.
+    """
+    ran = asyncio.to_thread
+    unlike, listed, tree, tagged = await asyncio.gather(
+        ran(_differing, root),
+        ran(run, root, "ls-files", "-v", "-s", "-z"),
+        ran(run, root, "ls-tree", "-r", "-z", head) if head else _nothing(),
+        ran(tags, root, head) if head else _nothing(),
+    )
+    paths, intended = unlike
+    index = await ran(staged.read_index, listed, intended)
+    found = await ran(staged.read_tree, tree or b"")
+    return Listing(found, index, paths, tagged or {})
+
+
+async def _nothing() -> None:
+    return None
+
+
 def what_is_staged(
-    root: Path, head: str, local: Local, stays_here: Callable[[str], bool]
+    root: Path, listed: Listing, local: Local, stays_here: Callable[[str], bool]
 ) -> Staged:
-    """The index, as told to who has the commit. Blocking; 5 µs a path, and what git takes.
+    """The index, as told to who has the commit. Blocking; 5 µs a path.
 
     Args:
         stays_here: whether a tracked path is not synced.
     """
-    tree = staged.read_tree(run(root, "ls-tree", "-r", "-z", head)) if head else {}
-    unlike, intended = _differing(root)
-    index = staged.read_index(run(root, "ls-files", "-v", "-s", "-z"), intended)
+    unlike = set(listed.unlike)
+    index = list(listed.entries)
     for at, entry in enumerate(index):
         if entry.mode == gitindex.SUBMODULE:
             continue
@@ -146,11 +117,11 @@ def what_is_staged(
         agreed = local(path)
         if agreed is None:
             unlike.add(entry.path)
-            if stays_here(path) and not entry.stage:
+            if not entry.stage and stays_here(path):
                 index[at] = entry._replace(flags=entry.flags | gitindex.SKIP_WORKTREE)
         elif entry.path not in unlike and _now(root, path) != agreed:
             unlike.add(entry.path)
-    return staged.difference(tree, index, unlike)
+    return staged.difference(listed.tree, index, unlike)
 
 
 def blobs(what: Staged) -> set[str]:
@@ -181,6 +152,20 @@ def _now(root: Path, path: str) -> Identity | None:
         return identity.from_stat(os.lstat(os.path.join(root, path)))
     except OSError:
         return None
+
+
+def weight(root: Path, wants: list[str]) -> int:
+    """About how many bytes a pack of these and all behind them has; 0 where that is little. git
+    tells how large all it has is at once, and what some of it is only by a walk."""
+    counted = words(root, "count-objects", "-v").split("\n")
+    sizes = dict(line.split(": ", 1) for line in counted if ": " in line)
+    whole = (int(sizes.get("size", 0)) + int(sizes.get("size-pack", 0))) << 10
+    if whole <= SMALL_WHOLE:
+        return 0
+    given = "".join(f"{oid}\n" for oid in wants).encode("ascii")
+    asked = ("rev-list", "--disk-usage", "--objects", "--stdin")
+    status, said = ask(root, *asked, given=given, fine=(0, 128, 129))
+    return whole if status else int(said)  # git before 2.31 cannot say
 
 
 def start_pack(root: Path, wants: list[str], haves: list[str]) -> subprocess.Popen[bytes]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sidecar.core import frames, messages, staged
+from sidecar.core import amount, frames, messages, staged
 from sidecar.errors import RemoteError, SyncError
 from sidecar.git import here
-from sidecar.git.here import Local, Repository
+from sidecar.git.here import Listing, Local
+from sidecar.git.repository import Looker, Repository, may_be_in_one
 from sidecar.remote.connection import AgentConnection
 
 TRIES = 3
@@ -35,13 +37,23 @@ SMALL = 64 << 10
 """Packs up to this size go ahead of bulk: a commit of a few files is wanted now."""
 
 
+MOST_MOVES = 1000
+"""Commits to which we moved the one there that are known for that."""
+
+
+async def _at_once() -> None:
+    return None
+
+
 class Side(NamedTuple):
     """What sync knows of the files: see here.what_is_staged. `digest`: of the managed set, which
-    changes whenever `local` does."""
+    changes whenever `local` does. `arrived`: returns when what was changed here before has come
+    there."""
 
     local: Local
     stays_here: Callable[[str], bool]
     digest: Callable[[], str]
+    arrived: Callable[[], Awaitable[None]] = _at_once
 
 
 class Outcome(NamedTuple):
@@ -78,24 +90,46 @@ async def look_there(agent: AgentConnection, number: int) -> There:
 
 
 class Push:
-    """Brings one repository there up to the one here.
+    """Brings one repository there up to the one here, over one connection.
+
+    Where it left the one there is remembered, so that the next move is one exchange: the agent
+    looks whether it still is so before it moves anything.
 
     Args:
         root: the project here.
         host: as the configuration calls it.
         side: what sync knows.
+        last: what `last` was with the connection before.
     """
 
     def __init__(
-        self, root: Path, host: str, agent: AgentConnection, number: int, side: Side
+        self,
+        root: Path,
+        host: str,
+        agent: AgentConnection,
+        number: int,
+        side: Side,
+        last: str = "",
     ) -> None:
         self._root, self._host = root, host
+        self._looker = Looker(root)
         self._staged_there: set[str] = set()
         self._agent, self._number, self._side = agent, number, side
+        self._there: There | None = None
+        self._moved_to: set[str] = set()
+        self.repository: Repository | None = None
+        """The one here, as of the last look."""
+        self.last = last
+        """A digest of what the one there was last made: where nothing else is to be made of it,
+        what somebody staged there since stays."""
+
+    def moved_there(self) -> None:
+        """Something has changed in the repository there: what is remembered of it is old."""
+        self._there = None
 
     async def look(self) -> Outcome:
         """Where both repositories are, as far as that is known without bringing anything over."""
-        repository = await asyncio.to_thread(here.look, self._root)
+        repository = await asyncio.to_thread(self._looker.look)
         if repository is None or repository.left:
             return _left_here(repository)
         there = await look_there(self._agent, self._number)
@@ -104,7 +138,7 @@ class Push:
     async def follow(
         self, *, make: bool = False, anyway: bool = False, yes: bool = False
     ) -> Outcome:
-        """Brings branch, HEAD and index there up to here.
+        """Brings branch, HEAD and index there up to here, behind the files.
 
         Args:
             make: make a repository where there is none.
@@ -115,30 +149,53 @@ class Push:
         """
         outcome = Outcome("waits", "files are still on their way", "run it again")
         for _ in range(TRIES):
-            repository = await asyncio.to_thread(here.look, self._root)
-            if repository is None or repository.left:
-                return _left_here(repository)
-            there = await look_there(self._agent, self._number)
-            if make and there.seen.version and not there.seen.kind:
-                await self._make(repository)
-                there = await look_there(self._agent, self._number)
-            before = self._apart_or(repository, there)
-            if before is not None:
-                return before
-            if there.seen.busy:
-                fix = "run it again when that is over"
-                return Outcome("waits", f"{self._host}: {there.seen.busy}", fix)
-            fetched, apart = await self._fetched(repository, there)
-            if apart is not None and not anyway:
-                return apart
+            remembered = self._there is not None
             try:
-                return await self._moved(repository, there, fetched, yes=yes)
+                return await self._followed(make=make, anyway=anyway, yes=yes)
             except RemoteError as error:
+                self._there = None
                 if error.code not in ("git-differs", "git-behind", "git-busy"):
+                    if remembered and error.code == "git":
+                        continue
                     raise
                 text = f"{self._host}: {error.why or error.what}"
                 outcome = Outcome("waits", text, "run it again when that is over")
         return outcome
+
+    async def _followed(self, *, make: bool, anyway: bool, yes: bool) -> Outcome:
+        if not may_be_in_one(self._root):
+            self.repository = None
+            return _left_here(None)
+        asking = asyncio.ensure_future(self._look_there())
+        try:
+            repository = self.repository = await asyncio.to_thread(self._looker.look)
+            if repository is None or repository.left:
+                return _left_here(repository)
+            # What belongs to this index was written before it, so it is sent before it.
+            listed = await here.listing(self._root, repository.head)
+            await self._side.arrived()
+            there = await asking
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                asking.exception()  # told by whoever waited for it, or of no interest any more
+        if make and there.seen.version and not there.seen.kind:
+            await self._make(repository)
+            there = await look_there(self._agent, self._number)
+        before = self._apart_or(repository, there)
+        if before is not None:
+            return before
+        if there.seen.busy:
+            fix = "run it again when that is over"
+            return Outcome("waits", f"{self._host}: {there.seen.busy}", fix)
+        fetched, apart = await self._fetched(repository, there)
+        if apart is not None and not anyway:
+            return apart
+        return await self._moved(repository, listed, there, fetched, anyway=anyway, yes=yes)
+
+    async def _look_there(self) -> There:
+        return self._there or await look_there(self._agent, self._number)
 
     def _apart_or(self, repository: Repository, there: There) -> Outcome | None:
         """What keeps the one there from following, of what is no matter of commits."""
@@ -189,7 +246,7 @@ class Push:
         """Brings here what was committed there, on the branch that is to move or where HEAD is
         detached; and says whether that is why nothing moves."""
         was = there.refs.get(repository.branch, "") if repository.branch else there.seen.head
-        if not was or was == repository.head:
+        if not was or was == repository.head or was in self._moved_to:
             return "", None
         branch, head = repository.branch, repository.head
         present = await asyncio.to_thread(here.known, self._root, [was])
@@ -233,30 +290,55 @@ class Push:
     # --- what is sent
 
     async def _moved(
-        self, repository: Repository, there: There, fetched: str, *, yes: bool
+        self,
+        repository: Repository,
+        listed: Listing,
+        there: There,
+        fetched: str,
+        *,
+        anyway: bool,
+        yes: bool,
     ) -> Outcome:
-        seen, head = there.seen, repository.head
+        seen, head, branch = there.seen, repository.head, repository.branch
         digest = self._side.digest()
         what = await asyncio.to_thread(
-            here.what_is_staged, self._root, head, self._side.local, self._side.stays_here
+            here.what_is_staged, self._root, listed, self._side.local, self._side.stays_here
         )
+        body = staged.pack(what)
+        missing = {name: oid for name, oid in listed.tags.items() if name not in there.refs}
+        parts = (head, branch, body.hex(), digest)
+        this = hashlib.blake2b(" ".join(parts).encode(), digest_size=16).hexdigest()
+        stays = this == self.last and (seen.head, seen.branch) == (head, branch) and not missing
+        if stays and not anyway:
+            return _same(repository)._replace(fetched=fetched)
         blobs = here.blobs(what)
-        missing = {}
-        if head:
-            tags = await asyncio.to_thread(here.tags, self._root, head)
-            missing = {name: oid for name, oid in tags.items() if name not in there.refs}
         commits = [head, *missing.values()] if head else []
-        await self._send(commits, blobs - self._staged_there, there, yes=yes)
-        self._staged_there = blobs
-        if digest != self._side.digest():
-            raise RemoteError("files are still on their way", code="git-behind")
-        now = await asyncio.to_thread(here.look, self._root)
-        if now is None or (now.head, now.branch) != (head, repository.branch):
-            raise RemoteError("the repository here is moving", code="git-behind")
-        moved = await self._move(repository, seen, there, missing, digest, staged.pack(what))
+        packed = await self._send(commits, blobs - self._staged_there, there, yes=yes)
+        try:
+            if digest != self._side.digest():
+                raise RemoteError("files are still on their way", code="git-behind")
+            if not self._looker.is_where(repository):
+                raise RemoteError("the repository here is moving", code="git-behind")
+            moved = await self._move(repository, seen, there, missing, digest, body)
+        finally:
+            if packed is not None:
+                await packed  # what went wrong with it is why the rest did
         if not isinstance(moved, messages.GitMoved):
             raise _garbled("where its HEAD is")
+        self._remember(repository, there, missing)
+        self._staged_there, self.last = blobs, this
         return _same(repository)._replace(kept=tuple(moved.kept), fetched=fetched)
+
+    def _remember(self, repository: Repository, there: There, tags: dict[str, str]) -> None:
+        """Where it is now."""
+        head, branch = repository.head, repository.branch
+        refs = {**there.refs, **tags}
+        if branch and head:
+            refs[branch] = head
+        self._there = There(there.seen._replace(head=head, branch=branch), refs)
+        if len(self._moved_to) >= MOST_MOVES:
+            self._moved_to.clear()
+        self._moved_to.add(head)
 
     async def _move(
         self,
@@ -283,36 +365,54 @@ class Push:
         if first:
             number = self._agent.fresh_id()
             for part in first:
-                await self._agent.send(move(number, part, last=False))
-        return await self._agent.request(lambda id: move(id, last, last=True), number=number)
+                await self._agent.send(move(number, part, last=False), frames.SAVES)
+        return await self._agent.request(
+            lambda id: move(id, last, last=True), frames.SAVES, number=number
+        )
 
-    async def _send(self, commits: list[str], blobs: set[str], there: There, *, yes: bool) -> None:
-        """The objects that are missing there."""
+    async def _send(
+        self, commits: list[str], blobs: set[str], there: There, *, yes: bool
+    ) -> asyncio.Task[Any] | None:
+        """The objects that are missing there.
+
+        Returns:
+            What waits for the answer where that need not be waited for: what is sent on the saves'
+            lane comes behind it.
+        """
         held = sorted({*there.refs.values(), *filter(None, [there.seen.head])})
         haves = await asyncio.to_thread(here.known, self._root, held)
         wants = [*(oid for oid in commits if oid not in haves), *sorted(blobs)]
         if not wants:
-            return
+            return None
+        if not haves and not yes:
+            weight = await asyncio.to_thread(here.weight, self._root, wants)
+            if weight > ASK_ABOVE:
+                raise self._too_large(weight)
         process = await asyncio.to_thread(here.start_pack, self._root, wants, sorted(haves))
         assert process.stdout is not None
         try:
-            await self._stream(process.stdout.read, yes=yes)
+            return await self._stream(process.stdout.read, yes=yes)
         finally:
             await asyncio.to_thread(_ended, process)
 
-    async def _stream(self, read: Callable[[int], bytes], *, yes: bool) -> None:
+    async def _stream(self, read: Callable[[int], bytes], *, yes: bool) -> asyncio.Task[Any] | None:
         """Sends a pack as it comes out of git. One that is not whole is refused there."""
         head = await asyncio.to_thread(read, SMALL)
         if len(head) < 12 or head[:4] != b"PACK":
             raise SyncError("git made no pack", code="git")
         (objects,) = struct.unpack(">L", head[8:12])
         if not objects:
-            return
+            return None
         number, sent = self._agent.fresh_id(), 0
-        lane = frames.SAVES if len(head) < SMALL else frames.BULK
+        if len(head) < SMALL:
+            whole = messages.GitPack(number, self._number, objects, True, head)
+            answer = self._agent.request(lambda id: whole, frames.SAVES, number=number)
+            task = asyncio.create_task(answer, name="pack")
+            await asyncio.sleep(0)  # it is queued by then, since that lane never waits
+            return task
         chunk = head
         while True:
-            following = await asyncio.to_thread(read, frames.CHUNK) if lane == frames.BULK else b""
+            following = await asyncio.to_thread(read, frames.CHUNK)
             sent += len(chunk)
             if sent > ASK_ABOVE and not yes:
                 await self._give_up(number, objects)
@@ -322,8 +422,11 @@ class Push:
             chunk = following
         last = chunk
         await self._agent.request(
-            lambda id: messages.GitPack(id, self._number, objects, True, last), lane, number=number
+            lambda id: messages.GitPack(id, self._number, objects, True, last),
+            frames.BULK,
+            number=number,
         )
+        return None
 
     async def _part(self, number: int, objects: int, chunk: bytes) -> None:
         for at in range(0, len(chunk), frames.CHUNK):
@@ -340,8 +443,11 @@ class Push:
                 frames.BULK,
                 number=number,
             )
-        raise SyncError(
-            f"The repository has over {ASK_ABOVE >> 20} MB to send to {self._host}",
+        raise self._too_large(ASK_ABOVE)
+
+    def _too_large(self, weight: int) -> SyncError:
+        return SyncError(
+            f"The repository has over {amount.size(weight)} to send to {self._host}",
             "nobody has agreed to that yet",
             "run `sidecar git push --yes`, or set git = false",
             code="git-large",

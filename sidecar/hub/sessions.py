@@ -125,7 +125,7 @@ class Session:
             on_change=self._engine_changed,
             shown_by=self._shown_by,
         )
-        self.following = Following(self.engine, name)
+        self.following = Following(self.engine, name, stored.folder / "git.json", self.link_changed)
         self._comeback = Comeback(self.engine, self._look_again)
         python = host.python if host.python.startswith(("/", "~", "$")) else ""
         self.link: Link = links.take(
@@ -181,6 +181,7 @@ class Session:
     def pending(self) -> bool:
         """Something is still to go out over a connection that stands, or a job is being ended."""
         sending = self.engine.queued > 0 or self.engine.stepping or bool(self.behind)
+        sending = sending or self.following.busy
         return (self.engine.attached and sending) or self.jobs.stopping
 
     def take_over(self, before: Session) -> None:
@@ -292,6 +293,8 @@ class Session:
             self._comeback.together()
             self.interpreters.attached()
             self.jobs.paths = self.path_map()
+            if self.host.git:
+                self.following.begin(agent, number, made=self.engine.made_there)
             self.link_changed()
             return agent, took
 
@@ -311,7 +314,8 @@ class Session:
                 sent=0, removed=0, bytes_sent=0, seconds=0.0, plan=plan, summary=summary
             )
         try:
-            _, took = await self._brought_together(terms)
+            agent, took = await self._brought_together(terms)
+            await self.following.ask(agent, self.number)
             if took is not None:
                 return await self.engine.also_pull(took, yes=terms.yes)
             return await self.engine.sync(
@@ -376,6 +380,7 @@ class Session:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.interpreters.forget()
         self._comeback.cancel()
+        self.following.end()
         if self._telling:
             self._telling.cancel()
         self.jobs.close()
@@ -392,6 +397,7 @@ class Session:
 
     def link_down(self, error: SidecarError) -> None:
         self._attached = self._jobs_over = self.guest = None
+        self.following.end()
         self.interpreters.forget()
         self.engine.detach()
         self.jobs.disconnected()
@@ -404,6 +410,7 @@ class Session:
     def _engine_changed(self) -> None:
         if self.engine.lost is not None and self._attached is not None:
             self.failed, self._attached = self.engine.lost, None
+            self.following.end()
             self._comeback.failed(self.engine.lost)
         self.link_changed()
 
@@ -512,7 +519,8 @@ class Session:
         if engine.unwatched:
             fix = "a change that no editor tells is found by a scan, seconds later"
             return "ready", f"in step; {engine.unwatched}", fix
-        return "ready", "in step", ""
+        git = self.following.described
+        return "ready", f"in step; git: {git}" if git else "in step", ""
 
 
 async def _read(root: Path, sync: model.Sync, store: Path) -> Stored:

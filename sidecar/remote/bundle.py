@@ -115,6 +115,7 @@ OTHERS = (
     "agent.git.command",
     "agent.git.repository",
     "agent.git.indexlock",
+    "agent.git.backups",
     "agent.git.follower",
     "agent.git.repositories",
 )

@@ -99,6 +99,8 @@ class SyncEngine:
         self.remote_root = ""
         self.pushing = 0
         """The last root's number over which changes may have gone."""
+        self.made_there = False
+        """The folder there was not there before, at the last attach."""
         self.just_met = False
         """Both sides met for the first time, and nobody was told yet what is not synced."""
         self._owner, self._person = owner, person
@@ -287,6 +289,7 @@ class SyncEngine:
                 if there.closed:  # it went away while somebody was asked
                     raise disconnected(self.host)
                 self.remote_root = meeting.opened.path
+                self.made_there = not meeting.opened.exists
                 self._shared.folder = meeting.folder_here
                 self.pushing = number
                 self._loop.place = f"{self.host}:{self.remote_root}"

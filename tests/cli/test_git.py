@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import time
+from collections.abc import Callable
+from pathlib import Path
 
+from tests.cli.person import TerminalSession
 from tests.git.shell import commit, git, status, words
-from tests.hub.laptop import Laptop
+from tests.hub.laptop import PATIENCE, Laptop
 from tests.servers.box import Box
 from tests.servers.programs import need_program
 
@@ -104,3 +109,47 @@ def test_a_repository_above_the_folder_there_is_not_touched(nearby: Laptop, embe
     assert done.returncode == 1
     assert "lies in the repository" in done.stdout
     assert not os.path.lexists(embedded.home / "model/.git")
+
+
+def test_a_commit_is_there_without_a_word_where_we_made_the_folder(
+    nearby: Laptop, embedded: Box
+) -> None:
+    repository(nearby)
+    there = embedded.home / "model"
+    nearby.start("sync", "--watch")
+    until(lambda: is_at(there, words(nearby.project, "rev-parse", "HEAD")))
+    nearby.write("train.py", "changed\n")
+    mine = commit(nearby.project)
+    until(lambda: is_at(there, mine) and not status(there))  # the index appears behind HEAD
+    git(there, "fsck", "--strict")
+    theirs = commit(there, "made there")
+    until(lambda: theirs in words(nearby.project, "for-each-ref", "refs/remotes"))
+    assert "git merge" in nearby.sidecar("status").stdout
+    assert words(there, "rev-parse", "HEAD") == theirs
+
+
+def test_in_a_folder_that_was_there_none_is_made_unasked(nearby: Laptop, embedded: Box) -> None:
+    repository(nearby)
+    there = embedded.home / "model"
+    there.mkdir()
+    assert nearby.sidecar("sync").returncode == 0
+    assert not (there / ".git").exists()
+    watching = TerminalSession(nearby, "sync", "--watch")
+    watching.expect("which follows the one here")
+    watching.expect("Choose 1-2", "1\n")
+    until(lambda: is_at(there, words(nearby.project, "rev-parse", "HEAD")))
+    until(lambda: not status(there))
+    watching.close()
+
+
+def is_at(folder: Path, head: str) -> bool:
+    index = folder / ".git/index"
+    return index.exists() and words(folder, "rev-parse", "HEAD") == head
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Looks again and again: nobody tells of what happens on the other machine."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+        select.select([], [], [], 0.02)

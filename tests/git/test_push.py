@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.agent.git.backups import LEFT, MOST
 from sidecar.errors import SidecarError
 from sidecar.git.push import Outcome, Push, Side
 from tests.git.shell import commit, git, status, words
@@ -349,6 +350,23 @@ async def test_a_branch_that_another_worktree_there_has_checked_out_is_not_moved
     assert "its worktree beside" in caught.value.why
     assert words(pair.there, "rev-parse", "topic") == before
     assert status(pair.sides.home / "beside") == ""
+
+
+async def test_backups_stay_few_and_nothing_of_them_is_lost(pair: Pair) -> None:
+    await pair.follow()
+    tree = words(pair.there, "rev-parse", "HEAD^{tree}")
+    made = [words(pair.there, "commit-tree", tree, "-m", f"{n}") for n in range(MOST)]
+    lines = "".join(f"create refs/sidecar/heads/main/{one[:12]} {one}\n" for one in made)
+    git(pair.there, "update-ref", "--stdin", data=lines.encode())
+    commit(pair.here)
+    await pair.follow()
+    git(pair.here, "commit", "-q", "--amend", "--allow-empty", "-m", "amended")
+    await pair.follow()
+    names = words(pair.there, "for-each-ref", "--format=%(refname)", "refs/sidecar").split()
+    assert len(names) == LEFT + 1
+    assert set(made) <= set(words(pair.there, "rev-list", "--glob=refs/sidecar").split())
+    told = words(pair.there, "log", "-1", "--format=%B", "refs/sidecar/older")
+    assert all(any(one in told or one[:12] in name for name in names) for one in made)
 
 
 async def test_files_that_a_filter_changes_are_clean_where_there_is_no_filter(pair: Pair) -> None:

@@ -63,6 +63,8 @@ class Git:
     def __init__(self, top: bytes) -> None:
         self.top = top
         self.folder = os.path.join(top, b".git")
+        self.traits: Optional[Tuple[Any, str, str]] = None
+        """What repository.py knows of its settings, and by what they are known to be the same."""
         self._running: Set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False

@@ -7,13 +7,15 @@ ref; then branch and tags move in one transaction, HEAD behind them, and the new
 crash leaves an index that is behind, and a lock that is known as ours (agent/git/indexlock.py).
 """
 
+import contextlib
 import json
 import os
 import shutil
 from typing import Dict, List, NamedTuple, Tuple
 
 from sidecar.agent.failure import Failure, Refusal
-from sidecar.agent.git import repository
+from sidecar.agent.git import backups, repository
+from sidecar.agent.git.backups import KEPT
 from sidecar.agent.git.command import Git
 from sidecar.agent.git.indexlock import IndexLock, clear
 from sidecar.agent.roots.folder import OURS
@@ -24,9 +26,6 @@ from sidecar.core import identity as identities
 from sidecar.core.blake2 import blake2b
 from sidecar.core.gitindex import Entry
 from sidecar.core.staged import Staged, Tree
-
-KEPT = "refs/sidecar/"
-"""Below it is what was moved away from: KEPT + "heads/main/<commit>", "HEAD/…", "staged/…"."""
 
 STATE = b"git.json"
 """In our own folder: a digest of what we last wrote into the index, by which what somebody else
@@ -89,10 +88,13 @@ class Follower:
             lock.prepare(gitindex.encode(entries, seen.algorithm))
             lock.take()
             self._as_seen(target)
-            kept = self._keep(target, seen.refs)
+            kept = self._keep(target)
             self._move(target, kept)
             self._remember(entries)
             lock.commit()
+        if kept:
+            with contextlib.suppress(Failure):  # then there are more names than need be
+                backups.put_together(self._git)
         return sorted(kept)
 
     def _path(self, name: str) -> bytes:
@@ -156,7 +158,7 @@ class Follower:
 
     # --- what was there
 
-    def _keep(self, target: Target, refs: Dict[str, str]) -> Dict[str, str]:
+    def _keep(self, target: Target) -> Dict[str, str]:
         """Refs for what would be reachable no more, or what nobody would find."""
         kept = {}
         if target.branch_was and not self._goes_forward(target.branch_was, target.head):
@@ -171,7 +173,11 @@ class Follower:
         commit = self._staged_by_others(target.from_head)
         if commit:
             kept[KEPT + "staged/" + commit[:12]] = commit
-        return {name: oid for name, oid in kept.items() if refs.get(name) != oid}
+        return {name: oid for name, oid in kept.items() if not self._has(name)}
+
+    def _has(self, ref: str) -> bool:
+        """Its name says which commit it is."""
+        return not self._git.ask("rev-parse", "-q", "--verify", ref, fine=(0, 1, 128))[0]
 
     def _goes_forward(self, old: str, new: str) -> bool:
         if not new:

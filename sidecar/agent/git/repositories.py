@@ -51,6 +51,7 @@ class Repositories:
     def __init__(self, send: Send, state: str, files: Any) -> None:
         self._send, self._state, self._files = send, state, files
         self._worker = Worker("git")
+        self._version = ""
         self._gits: Dict[int, Git] = {}
         self._packs: Dict[int, _Receiving] = {}
         self._staged: Dict[int, bytearray] = {}
@@ -102,7 +103,7 @@ class Repositories:
     # --- what is there
 
     def _look(self, ask: m.Git) -> None:
-        found = version()
+        self._version = found = self._version or version()
         if not found:
             self._send(m.GitSeen(ask.id, "", repository.NONE), frames.CONTROL)
             return
@@ -110,7 +111,8 @@ class Repositories:
         git = self._git(ask.root)
         clear(root, git.folder)
         seen = repository.look(root, git)
-        body = zlib.compress(json.dumps(seen.refs, separators=(",", ":")).encode("ascii"), 6)
+        refs = repository.refs(git) if seen.kind == repository.HERE else {}
+        body = zlib.compress(json.dumps(refs, separators=(",", ":")).encode("ascii"), 6)
         busy = seen.busy or self._job_in(root.name)
         told = (seen.kind, seen.why, busy, seen.algorithm, seen.head, seen.branch)
         self._send(m.GitSeen(ask.id, found, *told, body), frames.CONTROL)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from sidecar.agent.failure import Failure
 from sidecar.agent.git.command import Git
@@ -41,8 +41,7 @@ _SPARSE = "core.sparsecheckout"
 
 class Seen(NamedTuple):
     """`why`: of LEFT, of INSIDE the folder above. `busy`: why nothing is moved just now. `head`:
-    the commit, "" before the first. `branch`: the full name, "" where HEAD is detached. `refs`:
-    branches, tags and what we kept."""
+    the commit, "" before the first. `branch`: the full name, "" where HEAD is detached."""
 
     kind: str
     why: str = ""
@@ -50,7 +49,6 @@ class Seen(NamedTuple):
     algorithm: str = "sha1"
     head: str = ""
     branch: str = ""
-    refs: Dict[str, str] = {}  # never changed in place
 
 
 def look(root: Root, git: Git) -> Seen:
@@ -67,14 +65,29 @@ def look(root: Root, git: Git) -> Seen:
     if status.st_uid != os.geteuid():
         return Seen(LEFT, "its .git belongs to another user")
     try:
-        algorithm = git.run("rev-parse", "--show-object-format").decode("ascii").strip()
+        algorithm, why = _traits(git)
     except Failure as failure:
         return Seen(LEFT, failure.why)
-    why = _why_left(git)
     if why:
         return Seen(LEFT, why)
     branch, head = where(git)
-    return Seen(HERE, "", busy(git), algorithm, head, branch, refs(git))
+    return Seen(HERE, "", busy(git), algorithm, head, branch)
+
+
+def _traits(git: Git) -> Tuple[str, str]:
+    """The object format, and why it is left alone; asked again where its settings changed."""
+    stamp: List[Optional[Tuple[int, int, int]]] = []
+    for name in (b"config", b"config.worktree", b"shallow"):
+        try:
+            status = os.stat(os.path.join(git.folder, name))
+        except OSError:
+            stamp.append(None)
+        else:
+            stamp.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    if git.traits is None or git.traits[0] != stamp:
+        algorithm = git.run("rev-parse", "--show-object-format").decode("ascii").strip()
+        git.traits = stamp, algorithm, _why_left(git)
+    return git.traits[1:]
 
 
 def _around(root: Root, git: Git) -> Seen:
@@ -103,6 +116,11 @@ def _why_left(git: Git) -> str:
 
 def where(git: Git) -> Tuple[str, str]:
     """HEAD: its branch and its commit, either may be ""."""
+    asked = ("HEAD^{commit}", "--symbolic-full-name", "HEAD")
+    status, said = git.ask("rev-parse", *asked, fine=(0, 128))
+    lines = said.decode("utf-8", "surrogateescape").splitlines()
+    if not status and len(lines) == 2:
+        return ("" if lines[1] == "HEAD" else lines[1]), lines[0]
     branch = git.run("symbolic-ref", "-q", "HEAD", fine=(0, 1)).decode("utf-8", "surrogateescape")
     head = git.run("rev-parse", "-q", "--verify", "HEAD^{commit}", fine=(0, 1, 128))
     return branch.rstrip("\n"), head.decode("ascii").strip()

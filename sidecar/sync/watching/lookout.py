@@ -147,6 +147,8 @@ class Lookout:
         agreed, wants = self._base.entries, self._there.wants
         kept = []
         for path, there in entries:
+            if path.startswith(".git/"):
+                continue  # for who follows the repository
             is_folder = there is not None and there.kind == DIRECTORY
             if path in agreed or path in self._there.differing or wants(path, is_folder):
                 kept.append((path, there))
