@@ -178,7 +178,7 @@ def test_a_window_that_is_opened_again_goes_on_showing_its_job(
         code.terminal("told again")
         code.picture("resumed")
         code.page.get_by_role("tab", name="Sidecar").first.click()
-        code.see(".monaco-list-row", "loop.py").hover()
+        code.see(".monaco-list-row", "python3 loop.py").hover()
         code.see('.monaco-list-row [aria-label^="Stop Job"]').click()
         code.terminal("KeyboardInterrupt")
         code.see('.monaco-list-row [aria-label^="Run Job Again"]')

@@ -11,10 +11,13 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "editors" / "vscode"
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("npm") and (FOLDER / "node_modules").is_dir()),
-    reason="only on machines with `npm install` done in editors/vscode",
-)
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(
+        not (shutil.which("npm") and (FOLDER / "node_modules").is_dir()),
+        reason="only on machines with `npm install` done in editors/vscode",
+    ),
+]
 
 
 @pytest.mark.parametrize("script", ["check", "test"])
@@ -25,7 +28,7 @@ def test_the_extension_is_right_by_itself(script: str) -> None:
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
