@@ -100,8 +100,9 @@ class Following:
     @property
     def busy(self) -> bool:
         """Something moved here that is not there yet, and can be now."""
-        running = self._task is not None and not self._task.done()
-        return running and (self._beat.stirring or self._one_at_a_time.locked())
+        if self._task is None or self._task.done() or not may_be_in_one(self._engine.root):
+            return False
+        return self._beat.stirring or self._one_at_a_time.locked()
 
     async def _go_on(self, agent: AgentConnection, number: int) -> None:
         watch = Watch(self._engine.root, self._stirred)
