@@ -85,6 +85,35 @@ export interface AttachResult {
 }
 
 /**
+ * Lists all that is kept for the project on that host, then removes it, once the person said
+ * yes or `yes` is set. `dryRun` only lists. `all`: also what others started on this account.
+ * `seen`: of an earlier answer, so that what goes is what was listed then.
+ */
+export interface CleanParams {
+  project?: string;
+  host?: string;
+  all?: boolean;
+  dryRun?: boolean;
+  yes?: boolean;
+  seen?: string;
+}
+
+/**
+ * `folder`: the project's there, and whether it `exists`. `kept`: all that was found.
+ * `removed`: whether what does not stay was removed, but for `left`, each of which says why in
+ * `stays`. `seen`: names this list.
+ */
+export interface CleanResult {
+  host: string;
+  folder: string;
+  exists: boolean;
+  kept: Kept[];
+  removed: boolean;
+  left: Kept[];
+  seen: string;
+}
+
+/**
  * Looks at both sides, and changes nothing.
  */
 export interface ConflictsParams {
@@ -624,6 +653,25 @@ export interface JobsParams {
 
 export interface JobsResult {
   jobs: Job[];
+}
+
+/**
+ * Something that is kept. `kind`: "job" (its record and log), "cache" (what was sent there
+ * once, as debugpy), "trash", "frozen" (code that a run began with), "refs" (of git, which keep
+ * commits), "folder" (what else is in `.sidecar/` there), "state" (what is known here of both
+ * sides). `place`: the path on its side. `only`: it may hold the only copy of something. `stays`:
+ * why it is not removed, "" where it is.
+ */
+export interface Kept {
+  side: "local" | "remote";
+  kind: "cache" | "folder" | "frozen" | "job" | "refs" | "state" | "trash";
+  name: string;
+  place: string;
+  files: number;
+  bytes: number;
+  only: boolean;
+  stays: string;
+  text: string;
 }
 
 /**
@@ -1196,6 +1244,7 @@ export interface Requests {
   'sidecar/ports': { params: PortsParams; result: PortsResult };
   'sidecar/service': { params: ServiceParams; result: ServiceResult };
   'sidecar/gpus': { params: GpusParams; result: GpusResult };
+  'sidecar/clean': { params: CleanParams; result: CleanResult };
 }
 
 export interface Notifications {

@@ -293,6 +293,52 @@ class WhyResult(Message, frozen=True, kw_only=True):
     pulled: str = ""
 
 
+# --- cleaning --------------------------------------------------------------------------------
+
+
+class CleanParams(Place, frozen=True, kw_only=True):
+    """Lists all that is kept for the project on that host, then removes it, once the person said
+    yes or `yes` is set. `dry_run` only lists. `all`: also what others started on this account.
+    `seen`: of an earlier answer, so that what goes is what was listed then."""
+
+    all: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    seen: str = ""
+
+
+class Kept(Message, frozen=True, kw_only=True):
+    """Something that is kept. `kind`: "job" (its record and log), "cache" (what was sent there
+    once, as debugpy), "trash", "frozen" (code that a run began with), "refs" (of git, which keep
+    commits), "folder" (what else is in `.sidecar/` there), "state" (what is known here of both
+    sides). `place`: the path on its side. `only`: it may hold the only copy of something. `stays`:
+    why it is not removed, "" where it is."""
+
+    side: Literal["local", "remote"]
+    kind: Literal["job", "cache", "trash", "frozen", "refs", "folder", "state"]
+    name: str
+    place: str
+    files: int
+    bytes: int
+    only: bool = False
+    stays: str = ""
+    text: str = ""
+
+
+class CleanResult(Message, frozen=True, kw_only=True):
+    """`folder`: the project's there, and whether it `exists`. `kept`: all that was found.
+    `removed`: whether what does not stay was removed, but for `left`, each of which says why in
+    `stays`. `seen`: names this list."""
+
+    host: str
+    folder: str
+    exists: bool
+    kept: list[Kept]
+    removed: bool = False
+    left: list[Kept] = []
+    seen: str = ""
+
+
 # --- jobs ------------------------------------------------------------------------------------
 
 
@@ -1084,6 +1130,7 @@ REQUESTS: dict[str, tuple[type[Message], type[Message]]] = {
     "sidecar/ports": (PortsParams, PortsResult),
     "sidecar/service": (ServiceParams, ServiceResult),
     "sidecar/gpus": (GpusParams, GpusResult),
+    "sidecar/clean": (CleanParams, CleanResult),
 }
 """Client to hub: parameters and result of each request."""
 

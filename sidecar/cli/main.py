@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except SidecarError as error:
         terminal.complain(error)
+        if error.code == "unanswered":
+            return OWN_FAILURE
         if isinstance(error, UsageError):
             return OWN_FAILURE if failure == OWN_FAILURE else 2
         return failure
@@ -286,6 +288,11 @@ def parser(only: str = "") -> argparse.ArgumentParser:
     envs = add("envs", "envs:envs", "the Pythons there, and which one jobs get", place, json)
     envs.add_argument("action", nargs="?", choices=("use",), help="have jobs run with NAME")
     envs.add_argument("name", nargs="?", default="", metavar="NAME", help="as listed, or a path")
+    clean = add(
+        "clean", "clean:clean", "lists, then removes all that is kept there", place, json, everybody
+    )
+    clean.add_argument("-n", "--dry-run", action="store_true", help="only list")
+    clean.add_argument("name", nargs="?", default="", metavar="HOST", help="as -H HOST")
     config = add("config", "settings:config", "each setting and where it comes from", place, json)
     config.add_argument("key", nargs="?", default="", metavar="KEY", help="this one only")
     add("trust", "settings:trust", "lets this project's shared settings count", place)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from sidecar.config import model
 from sidecar.config import trust as trusted
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 TRUST, NOT_NOW = "Trust", "Not now"
 
 Key = tuple[Path, str]
+Result = TypeVar("Result")
 
 
 class Registry:
@@ -175,6 +177,22 @@ class Registry:
         if not session.clients and key not in self._retiring:
             name = f"retire {session.root}"
             self._retiring[key] = in_nobodys_name(self._retire(key, session), name=name)
+
+    async def without(self, session: Session, client: Client, work: Awaitable[Result]) -> Result:
+        """Does `work` while that session is closed and nobody can open it. Who had it open besides
+        `client` has it again behind it, as for the first time."""
+        key = session.root, session.name
+        async with self._opening:
+            if retiring := self._retiring.pop(key, None):
+                retiring.cancel()
+            self._sessions.pop(key, None)
+            await asyncio.shield(session.close())
+            try:
+                return await work
+            finally:
+                if session.clients - {client}:
+                    self._sessions[key] = await session.reopened(client)
+                self._tell()
 
     async def close(self) -> None:
         for task in self._retiring.values():

@@ -23,6 +23,7 @@ from sidecar.config.project import Project, find_project
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.hub import target
 from sidecar.hub.choosing import Choosing
+from sidecar.hub.cleaning import Cleaning
 from sidecar.hub.client import Client
 from sidecar.hub.forwarding import Forwarding
 from sidecar.hub.hosts import Hosts
@@ -57,6 +58,7 @@ class Service:
         self._hosts = Hosts(self._registry)
         self._repositories = Repositories(self._registry)
         self._services: Services | None = None
+        self._cleaning = Cleaning(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/arguments": self._runs.arguments,
@@ -93,6 +95,7 @@ class Service:
             "sidecar/ports": self._forwarding.ports,
             "sidecar/service": self._service,
             "sidecar/gpus": self._machines.gpus,
+            "sidecar/clean": self._cleaning.clean,
         }
 
     async def debugging(self) -> Debugging:

@@ -153,7 +153,7 @@ class Session:
             SyncError: another process syncs this project to that host.
         """
         store = places.project_state(project.root, name)
-        lock = _locked(store, project, name)
+        lock = locked(store, project, name)
         try:
             stored = await _read(project.root, sync, store)
         except BaseException:
@@ -190,6 +190,23 @@ class Session:
         self.clients |= before.clients
         self._wanted = before._wanted
         self._bring_back()
+
+    async def reopened(self, but: Client) -> Session:
+        """The same once more, when this one is closed and what it remembered is gone: for its
+        clients, without that one. Nothing is brought together before somebody asks."""
+        again = await Session.open(
+            self.project,
+            self.name,
+            self.host,
+            self.sync,
+            self._links,
+            self._on_change,
+            self._others,
+        )
+        again.clients, again.named = self.clients - {but}, self.named - {but}
+        again.in_use, again.links = self.in_use, self.links
+        again.interpreters.origins = self.interpreters.origins
+        return again
 
     def renew(self, host: model.Host) -> bool:
         """Takes settings that concern jobs alone; False where others differ as well, and it has to
@@ -536,7 +553,12 @@ async def _read(root: Path, sync: model.Sync, store: Path) -> Stored:
         raise
 
 
-def _locked(store: Path, project: Project, name: str) -> int:
+def locked(store: Path, project: Project, name: str) -> int:
+    """The lock of what is remembered of a project on a host; to be let go of (held.py).
+
+    Raises:
+        SyncError: another process holds it.
+    """
     lock = os.open(store / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

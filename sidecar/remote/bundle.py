@@ -121,6 +121,9 @@ OTHERS = (
 )
 """Part three: what nobody waits for yet."""
 
+ASKED = ("agent.clean",)
+"""What only travels when somebody asks for it (remote/broom.py)."""
+
 FIRST_FLIGHT = 14_300
 """Bytes that part one may have: ten TCP segments are 14,480, of which SSH takes some 100."""
 
@@ -216,6 +219,12 @@ def parts() -> tuple[bytes, bytes, bytes]:
     )
     first = {"now": now, "later": [*files, *others]}
     return _packed(first), _packed(files), _packed(others)
+
+
+def all_that_travels() -> dict[str, str]:
+    """The sources of all modules that ever do, by their names."""
+    names = (*NOW, *FILES, *OTHERS, *ASKED)
+    return {f"sidecar.{name}": _source(name) for name in names}
 
 
 @functools.lru_cache(maxsize=1)

@@ -158,6 +158,11 @@ class SyncEngine:
     # --- state
 
     @property
+    def owners(self) -> list[str]:
+        """What a folder's marker calls us, by today's name and by the one before."""
+        return [one for one in (self._owner, self._bond.owner) if one]
+
+    @property
     def queued(self) -> int:
         """Changes that are not visible there yet."""
         on_their_way = self._loop.attachment.pusher.waiting if self._loop.attachment else 0

@@ -162,10 +162,10 @@ def prune(root: Root, here: machine.Place) -> None:
         path = os.path.join(folder, stem)
         if kind.startswith("new") and _age(os.path.join(folder, name)) > UNFINISHED:
             _remove_tree(os.path.join(folder, name))
-        elif kind == "entries" and not _is_needed(path, here):
+        elif kind == "entries" and not is_needed(path, here):
             spare.append((_age(path + ".entries"), path))
     for _, path in sorted(spare)[KEPT:]:
-        if not _holds_results(path):
+        if not holds_results(path):
             os.unlink(path + ".entries")
             _remove_tree(path + ".jobs")
             _remove_tree(path)
@@ -387,7 +387,8 @@ def _link_bytecode(before: int, target: int, stem: bytes) -> None:
         os.close(source)
 
 
-def _is_needed(path: str, here: machine.Place) -> bool:
+def is_needed(path: str, here: machine.Place) -> bool:
+    """Whether a job that is not over runs from the copy there."""
     users = path + ".jobs"
     try:
         jobs = os.listdir(users)
@@ -415,7 +416,7 @@ def _runs(note: str, here: machine.Place) -> bool:
     return state in (records.RUNNING, records.ELSEWHERE)
 
 
-def _holds_results(path: str) -> bool:
+def holds_results(path: str) -> bool:
     """Whether there is anything in a copy that was not copied into it."""
     try:
         with open(path + ".entries", "rb") as file:
