@@ -23,7 +23,6 @@ from sidecar.config.project import Project, find_project
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.hub import target
 from sidecar.hub.choosing import Choosing
-from sidecar.hub.cleaning import Cleaning
 from sidecar.hub.client import Client
 from sidecar.hub.forwarding import Forwarding
 from sidecar.hub.hosts import Hosts
@@ -58,7 +57,6 @@ class Service:
         self._hosts = Hosts(self._registry)
         self._repositories = Repositories(self._registry)
         self._services: Services | None = None
-        self._cleaning = Cleaning(self._registry)
         self.methods: dict[str, Method] = {
             "sidecar/run": self._runs.run,
             "sidecar/arguments": self._runs.arguments,
@@ -95,7 +93,7 @@ class Service:
             "sidecar/ports": self._forwarding.ports,
             "sidecar/service": self._service,
             "sidecar/gpus": self._machines.gpus,
-            "sidecar/clean": self._cleaning.clean,
+            "sidecar/clean": self._clean,
         }
 
     async def debugging(self) -> Debugging:
@@ -226,6 +224,11 @@ class Service:
 
             self._services = Services(self._registry, self._runs, self._forwarding)
         return await self._services.service(client, params)
+
+    async def _clean(self, client: Client, params: api.CleanParams) -> api.CleanResult:
+        from sidecar.hub.cleaning import Cleaning  # as above: a few times a year
+
+        return await Cleaning(self._registry).clean(client, params)
 
     async def _quit(self, client: Client, params: api.Place) -> api.Empty:
         self.quit(client)
