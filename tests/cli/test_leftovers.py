@@ -34,13 +34,15 @@ def until_state(laptop: Laptop, state: str) -> dict[str, Any]:
 @pytest.fixture
 def gpus(nearby: Laptop, tmp_path: Path) -> Path:
     """NVIDIA's tool on the remote machine, with GPUs 0 and 3; what it says of processes stands in
-    the file, "pid, uuid" a line."""
+    the file, "uuid, pid, MiB, name" a line."""
     tools = tmp_path / "tools"
     tools.mkdir()
     apps = tools / "apps"
     apps.write_text("")
     (tools / "nvidia-smi").write_text(
-        f"#!/bin/sh\ncase $1 in *apps*) cat {apps};; *) printf 'GPU-a, 0\\nGPU-d, 3\\n';; esac\n"
+        f"#!/bin/sh\ncase $1 in *apps*) cat {apps};; *) printf '"
+        "0, GPU-a, NVIDIA A100, 0, 5, 81920, 550.54, Disabled\\n"
+        "3, GPU-d, NVIDIA A100, 0, 5, 81920, 550.54, Disabled\\n';; esac\n"
     )
     (tools / "nvidia-smi").chmod(0o755)
     path = nearby.project / "sidecar.local.toml"
@@ -54,7 +56,9 @@ def test_the_next_session_begins_with_what_still_runs(nearby: Laptop, gpus: Path
     for _ in range(2):
         assert nearby.sidecar("run", "-d", "main.py").returncode == 0
     pids = [job["pid"] for job in jobs(nearby)]
-    gpus.write_text(f"{pids[0]}, GPU-d\n{pids[1]}, GPU-a\n1, GPU-a\n")
+    gpus.write_text(
+        f"GPU-d, {pids[0]}, 5, python\nGPU-a, {pids[1]}, 5, python\nGPU-a, 1, 5, other\n"
+    )
     person = TerminalSession(nearby, "run", "quick.py")
     person.expect("2 jobs still running on box, oldest")
     person.expect(", GPUs 0,3: see `sidecar jobs`")
@@ -73,7 +77,7 @@ def test_who_leaves_a_job_is_told_its_process_and_gpus(nearby: Laptop, gpus: Pat
     person = TerminalSession(nearby, "run", "main.py")
     person.expect("begun")
     (job,) = jobs(nearby)
-    gpus.write_text(f"{job['pid']}, GPU-d\n")
+    gpus.write_text(f"GPU-d, {job['pid']}, 5, python\n")
     person.type("~d")
     person.expect(f"job {job['id']} runs on at box (process {job['pid']}, GPU 3): `sidecar attach")
     assert person.wait() == 0

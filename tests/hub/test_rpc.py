@@ -92,6 +92,7 @@ async def test_a_failure_for_people_carries_what_why_and_fix(connect: Connect) -
         "what": "No room",
         "why": "0 bytes free",
         "fix": "make some",
+        "command": "",
     }
     assert error["message"] == "No room: 0 bytes free. Make some."
 
