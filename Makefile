@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.runtime-installed
 TOOLS := $(VENV)/.tools-installed
 
 # Tests wait for servers more than they compute, but two cores are soon full.
-WORKERS ?= auto
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 3); echo $$((n + 1)))
 PYTEST ?= -n $(WORKERS) --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
