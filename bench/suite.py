@@ -16,9 +16,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import sidecar
 from bench import chart, publish, table, verdict
@@ -34,6 +35,21 @@ FAILURES = (RuntimeError, OSError, SidecarError, subprocess.SubprocessError, Sto
 """What a workload ends with that did not do what was to be measured."""
 
 Workload = Callable[[Link, Terms], list[Result]]
+
+Scene = TypeVar("Scene")
+
+
+def within(
+    make: Callable[[Link, Terms], AbstractContextManager[Scene]],
+    measure: Callable[[Scene], list[Result]],
+) -> Workload:
+    """A workload that has a scene of its own on each link."""
+
+    def measured(link: Link, terms: Terms) -> list[Result]:
+        with make(link, terms) as scene:
+            return measure(scene)
+
+    return measured
 
 
 class Suite(NamedTuple):
